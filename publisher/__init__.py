@@ -1,0 +1,1 @@
+"""Write a plugin registry: publish plugins, run the registrar, keep the keys."""

@@ -1,0 +1,139 @@
+"""Options and helpers that the commands share."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from publisher.cli import env
+from publisher.signing import ask_passphrase, load_signer
+from registry_client.digest import Digest
+from registry_client.errors import ConfigError, Problem
+from registry_client.jsontext import KIB, parse_json
+from registry_client.keys import load_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from securesystemslib.signer import Key, Signer
+
+    from registry_client.cli.output import Output
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")
+]
+DevKeysOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-dev-keys", envvar=env.ALLOW_DEV_KEYS, help="Accept development keys, which protect nothing."
+    ),
+]
+KeysOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key",
+        metavar="URI",
+        help="Key to sign with: a PEM file, file:PATH, envvar:NAME, or a KMS or HSM URI (gcpkms:, awskms:, azurekms:, hsm:). "
+        "Repeat for more. Default: envvar:PLUGIN_REGISTRY_KEY if it is set.",
+    ),
+]
+BranchOption = Annotated[str, typer.Option("--branch", metavar="NAME", help="The registry's main branch.")]
+RootDigestOption = Annotated[
+    str | None,
+    typer.Option(
+        "--root-digest",
+        envvar=env.ROOT_DIGEST,
+        metavar="DIGEST",
+        help="What metadata/1.root.json must be: sha256:<hex>.",
+    ),
+]
+ToOption = Annotated[
+    str,
+    typer.Option(
+        "--to", metavar="REGISTRY", help="The registry: a folder with one in it, or any Git remote."
+    ),
+]
+
+
+_output: ContextVar[Output] = ContextVar("output")
+
+
+def use_output(output: Output) -> None:
+    """Say where this run writes."""
+    _output.set(output)
+
+
+def output() -> Output:
+    """Where this run writes."""
+    return _output.get()
+
+
+def emit(document: dict[str, Any], text: str) -> None:
+    """Print the result of a run: text, or with `--json` one document."""
+    output().result(document, text.splitlines())
+
+
+def note(text: str) -> None:
+    """Print prose on standard error."""
+    output().note(text)
+
+
+def load_signers(
+    uris: Sequence[str] | None, *, allow_dev_keys: bool, candidates: Iterable[Key] = ()
+) -> list[Signer]:
+    """The signers that were asked for.
+
+    Raises:
+        ConfigError: none, or one of them cannot be loaded.
+    """
+    wanted = list(uris or ()) or [uri for uri in [env.default_key()] if uri]
+    if not wanted:
+        raise ConfigError(
+            "no signing key was given", hint="Give one with --key, or set PLUGIN_REGISTRY_KEY to its PEM."
+        )
+    known = list(candidates)
+    return [
+        load_signer(
+            uri, candidates=known, environ=env.environ(), ask=ask_passphrase, allow_dev_keys=allow_dev_keys
+        )
+        for uri in wanted
+    ]
+
+
+def read_public_key(path: Path) -> Key:
+    """A public key as `publisher keygen` writes it.
+
+    Raises:
+        ConfigError: cannot be read. VerificationError: not a public key.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be read ({e.strerror})") from e
+    raw = parse_json(data, limit=64 * KIB, where=str(path))
+    keyid, key = raw.get("keyid"), raw.get("key")
+    if not isinstance(keyid, str) or not isinstance(key, dict):
+        raise ConfigError(
+            f"{path}: is not a public key file", hint="Make one: 'publisher keygen --out NAME.pem'."
+        )
+    return load_key(keyid, key, str(path))
+
+
+def parse_digest(text: str | None) -> Digest | None:
+    """A digest option.
+
+    Raises:
+        ConfigError: malformed.
+    """
+    try:
+        return Digest(text) if text else None
+    except ValueError as e:
+        raise ConfigError(f"--root-digest: {e}") from e
+
+
+def problems_json(problems: Iterable[Problem]) -> list[dict[str, str]]:
+    """Problems for `--json`."""
+    return [{"path": problem.path, "message": problem.message} for problem in problems]

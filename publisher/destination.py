@@ -1,0 +1,128 @@
+"""Where publishers publish to: a working tree, or any Git remote."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from publisher.git import Git, GitTree, Remote, is_bare_repository, scratch_repository
+from publisher.registrar.remote import PUBLISH, publish_ref, read_refs
+from publisher.tree import DirTree, Tree, write_changes
+from registry_client.errors import ConfigError, GitError, PublishError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from publisher.registrar.admit import Submission
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What is to be published.
+
+    Attributes:
+        id: the plugin.
+        version: the version.
+        digest_hex: hex of the payload digest that names the ref.
+        files: `manifest.json`, `release.json` and artifacts, by path.
+        message: the commit message.
+    """
+
+    id: str
+    version: str
+    digest_hex: str
+    files: Mapping[str, bytes]
+    message: str
+
+
+class Destination(Protocol):
+    """A registry as its publishers see it."""
+
+    tree: Tree
+
+    def pending(self, plugin_id: str, version: str) -> Sequence[Submission]:
+        """What is offered already for this version, and not yet registered."""
+
+    def submit(self, offer: Offer, now: datetime) -> str:
+        """Offer it. Returns where it stands: a ref, or a folder."""
+
+
+class WorkTree:
+    """A registry's folder: files are written where the registrar looks for them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tree: Tree = DirTree(folder)
+        self._folder = folder
+
+    def pending(self, plugin_id: str, version: str) -> Sequence[Submission]:  # noqa: ARG002
+        """Nothing: what is written is there."""
+        return ()
+
+    def submit(self, offer: Offer, now: datetime) -> str:  # noqa: ARG002
+        """Write the files."""
+        place = f"plugins/{offer.id}/{offer.version}"
+        named = {path if "/" in path else f"{place}/{path}": data for path, data in offer.files.items()}
+        write_changes(self._folder, dict(named))
+        return str(self._folder / place)
+
+
+class RemoteRegistry:
+    """A Git remote: one new ref for each offer, one push, no clone."""
+
+    def __init__(self, git: Git, remote: Remote, branch: str) -> None:
+        self._git = git
+        self._remote = remote
+        main_ref = f"refs/heads/{branch}"
+        self._refs = git.ls_remote(main_ref, f"{PUBLISH}*")
+        main = self._refs.pop(main_ref, None)
+        if main is None:
+            raise GitError(
+                f"{remote.url} has no branch {branch!r}",
+                hint="Give the registry's main branch with --branch.",
+            )
+        git.fetch([main_ref], blobless=True)
+        self.tree: Tree = GitTree(git, main)
+
+    def pending(self, plugin_id: str, version: str) -> Sequence[Submission]:
+        """The publish refs of this version."""
+        prefix = publish_ref(plugin_id, version, "")
+        refs = {ref: oid for ref, oid in self._refs.items() if ref.startswith(prefix)}
+        if refs:
+            self._git.fetch(sorted(refs))
+        return read_refs(self._git, refs)[0]
+
+    def submit(self, offer: Offer, now: datetime) -> str:
+        """Push one commit without a parent to a ref that must not exist yet."""
+        ref = publish_ref(offer.id, offer.version, offer.digest_hex)
+        commit = self._git.commit(None, offer.files, offer.message, now)
+        result = self._git.push([(commit, ref, "")])[0]
+        if result.accepted or self._git.ls_remote(ref):
+            return ref.removeprefix("refs/heads/")
+        raise PublishError(
+            f"{self._remote.url} refuses to create {ref.removeprefix('refs/heads/')}: {result.reason}",
+            hint="The token must be allowed to create publish/* branches in the registry's repository.",
+        )
+
+
+@contextlib.contextmanager
+def open_destination(text: str, branch: str, environ: Mapping[str, str]) -> Iterator[Destination]:
+    """The registry that a user names: a folder with a registry in it, or a Git remote.
+
+    Raises:
+        ConfigError: neither. GitError: the remote cannot be read.
+    """
+    folder = Path(text)
+    if folder.is_dir() and not is_bare_repository(folder):
+        if not (folder / "policy.json").is_file():
+            raise ConfigError(
+                f"{folder}: is not a registry (it has no policy.json)",
+                hint="Make one: 'publisher registry init'.",
+            )
+        yield WorkTree(folder)
+        return
+    remote = Remote.parse(str(folder.resolve()) if folder.is_dir() else text, environ)
+    with scratch_repository(remote, environ) as git:
+        yield RemoteRegistry(git, remote, branch)

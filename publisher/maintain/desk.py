@@ -1,0 +1,123 @@
+"""The maintainers' desk: a registry's working tree, verified before anything is signed on top of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from publisher.authority import Authority, load_authority, pinned_root
+from publisher.tree import DirTree, Overlay, write_changes
+from publisher.tuf_repository import (
+    STAGING,
+    TufRepository,
+    delegators_of,
+    latest_version,
+    read_metadata,
+    served_path,
+)
+from registry_client.digest import Digest, verify_digest
+from registry_client.errors import ConfigError, SignatureError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from securesystemslib.signer import Key, Signer
+    from tuf.api.metadata import Targets
+
+
+class Desk:
+    """One change to a registry by its maintainers.
+
+    Args:
+        folder: the registry's working tree.
+        signers: the keys at hand.
+        now: the time, UTC.
+        allow_dev_keys: accept development keys.
+        root_digest: what metadata/1.root.json must be, or None to take the working tree's word.
+
+    Raises:
+        VerificationError: what stands there is not signed as it should be; nothing is signed on top of it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        signers: Sequence[Signer],
+        now: datetime,
+        *,
+        allow_dev_keys: bool = False,
+        root_digest: Digest | None = None,
+    ) -> None:
+        self.folder = folder
+        self.tree = Overlay(DirTree(folder))
+        self.now = now
+        self.allow_dev_keys = allow_dev_keys
+        self.root = pinned_root(self.tree, root_digest)
+        self.authority: Authority = load_authority(self.tree, self.root, allow_dev_keys=allow_dev_keys)
+        self._check_staged()
+        self.signers = tuple(signers)
+        self.repository = TufRepository(self.tree, signers, now)
+
+    def _check_staged(self) -> None:
+        """A staged version must carry at least one good signature before anyone signs on top of it."""
+        for role in ("root", "targets", "blocks"):
+            version = latest_version(self.tree, role, STAGING)
+            if version <= latest_version(self.tree, role):
+                continue
+            metadata = read_metadata(self.tree, role, version, STAGING)
+            for delegator in delegators_of(self.tree, role, metadata):
+                result = delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
+                if result.signed:
+                    break
+            else:
+                raise SignatureError(
+                    f"{STAGING}/{version}.{role}.json: carries no valid signature",
+                    hint="Delete the file, or restore it from Git history.",
+                )
+
+    def document(self, path: str) -> bytes | None:
+        """The bytes of a document of role `targets`, as its newest metadata (staged too) names it."""
+        targets: Targets = self.repository.open("targets").signed
+        info = targets.targets.get(path)
+        if info is None:
+            return None
+        digest = Digest.from_hex(info.hashes["sha256"])
+        data = self.tree.read(served_path(path, digest)) or self.tree.read(path) or b""
+        return verify_digest(data, digest=digest, size=info.length, where=path)
+
+    def save(self) -> list[str]:
+        """Write the change. Returns the paths that changed."""
+        write_changes(self.folder, self.tree.changes)
+        return sorted(self.tree.changes)
+
+    def signer_for(self, keys: Sequence[str]) -> Signer | None:
+        """A signer at hand among these keyids, or None."""
+        return next((signer for signer in self.signers if signer.public_key.keyid in keys), None)
+
+
+def candidates(folder: Path) -> list[Key]:
+    """Every public key that a registry's metadata names: what a KMS or HSM key may be."""
+    tree = Overlay(DirTree(folder))
+    found: dict[str, Key] = {}
+    for role in ("root", "targets"):
+        version = latest_version(tree, role)
+        if version:
+            signed: Any = read_metadata(tree, role, version).signed
+            keys = signed.keys if role == "root" else (signed.delegations.keys if signed.delegations else {})
+            found |= keys
+    return list(found.values())
+
+
+def require_registry(folder: Path) -> Path:
+    """Give the folder back if a registry stands in it.
+
+    Raises:
+        ConfigError: none does.
+    """
+    if not (folder / "metadata" / "1.root.json").is_file():
+        raise ConfigError(
+            f"{folder}: is not a registry (it has no metadata/1.root.json)",
+            hint="Make one: 'publisher registry init'.",
+        )
+    return folder

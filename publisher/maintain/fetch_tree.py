@@ -1,0 +1,144 @@
+"""A registry's served tree, fetched by URL: everything that its metadata refers to, bounded and checked by digest."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from publisher.authority import load_authority
+from publisher.registrar.state import read_rows
+from publisher.tree import MemoryTree
+from publisher.tuf_repository import parse_metadata, served_path
+from registry_client.digest import Digest, verify_digest
+from registry_client.errors import NotFetchedError
+from registry_client.http import Deadline, Transport
+from registry_client.jsontext import parse_json
+from registry_client.models.index import CATALOGUE_LIMIT
+from registry_client.models.manifest import MANIFEST_LIMIT
+from registry_client.session import check_base_url
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import MetaFile, Targets
+
+    from publisher.registrar.state import Row
+
+_METADATA_LIMIT = 2_000_000
+_PARALLEL = 16
+
+
+def fetch_tree(url: str, pinned_root: bytes, *, allow_dev_keys: bool, timeout: float = 600.0) -> MemoryTree:
+    """Fetch a whole registry.
+
+    Args:
+        url: its base URL.
+        pinned_root: the root of trust.
+        allow_dev_keys: accept development keys.
+        timeout: seconds in all.
+
+    Raises:
+        FetchError: a file could not be fetched. VerificationError: it is not what was signed.
+    """
+    fetcher = _Fetcher(check_base_url(url), Deadline(timeout))
+    tree = MemoryTree({"metadata/1.root.json": pinned_root})
+    fetcher.roots(tree, int(parse_metadata(pinned_root, "root", "the pinned root").signed.version))
+    fetcher.metadata(tree)
+    authority = load_authority(tree, pinned_root, allow_dev_keys=allow_dev_keys)
+    for path, data in authority.documents.items():
+        tree.files.setdefault(path, data)
+    rows = fetcher.index(tree)
+    fetcher.plugins(tree, rows)
+    return tree
+
+
+class _Fetcher:
+    def __init__(self, base: str, deadline: Deadline) -> None:
+        self._base = base
+        self._deadline = deadline
+        self._transport = Transport()
+
+    def get(self, path: str, limit: int) -> bytes:
+        return self._transport.get(f"{self._base}/{path}", limit=limit, deadline=self._deadline).data
+
+    def roots(self, tree: MemoryTree, version: int) -> None:
+        """All roots, from the pinned one on."""
+        tree.files[f"metadata/{version}.root.json"] = tree.files["metadata/1.root.json"]
+        while True:
+            version += 1
+            try:
+                tree.files[f"metadata/{version}.root.json"] = self.get(
+                    f"metadata/{version}.root.json", _METADATA_LIMIT
+                )
+            except NotFetchedError:
+                return
+
+    def metadata(self, tree: MemoryTree) -> None:
+        """Timestamp, snapshot, and the roles that it names, with the documents of the maintainers."""
+        tree.files["metadata/timestamp.json"] = self.get("metadata/timestamp.json", 16_384)
+        timestamp = parse_metadata(
+            tree.files["metadata/timestamp.json"], "timestamp", "metadata/timestamp.json"
+        )
+        snapshot_path = f"metadata/{timestamp.signed.snapshot_meta.version}.snapshot.json"
+        tree.files[snapshot_path] = self._meta(snapshot_path, timestamp.signed.snapshot_meta)
+        snapshot = parse_metadata(tree.files[snapshot_path], "snapshot", snapshot_path)
+        for name, meta in snapshot.signed.meta.items():
+            path = f"metadata/{meta.version}.{name}"
+            tree.files[path] = self._meta(path, meta)
+            if name != "registrar.json":
+                self._copies(tree, parse_metadata(tree.files[path], name.removesuffix(".json"), path).signed)
+
+    def _meta(self, path: str, meta: MetaFile) -> bytes:
+        data = self.get(path, meta.length or _METADATA_LIMIT)
+        if meta.hashes and "sha256" in meta.hashes:
+            verify_digest(data, digest=Digest.from_hex(meta.hashes["sha256"]), size=meta.length, where=path)
+        return data
+
+    def _copies(self, tree: MemoryTree, role: Targets) -> None:
+        wanted = {}
+        for path, info in role.targets.items():
+            digest = Digest.from_hex(info.hashes["sha256"])
+            wanted[served_path(path, digest)] = (digest, min(info.length, CATALOGUE_LIMIT))
+        tree.files |= self._all(wanted)
+
+    def index(self, tree: MemoryTree) -> list[Row]:
+        """The registrar's targets, and the rows in its shards."""
+        path = next(path for path in tree.files if path.endswith(".registrar.json"))
+        role: Targets = parse_metadata(tree.files[path], "registrar", path).signed
+        self._copies(tree, role)
+        rows = []
+        for name, info in role.targets.items():
+            data = tree.files[served_path(name, Digest.from_hex(info.hashes["sha256"]))]
+            if name == "registry.json":
+                tree.files["registry.json"] = data
+            else:
+                rows += read_rows(data, name)
+        return rows
+
+    def plugins(self, tree: MemoryTree, rows: list[Row]) -> None:
+        """Manifests and in-tree artifacts."""
+        tree.files |= self._all(
+            {row.path: (row.digest, row.raw["manifest"]["size"]) for row in rows if "removed" not in row.raw}
+        )
+        artifacts = {}
+        for row in rows:
+            release = row.release_file
+            if release is not None:
+                tree.files[row.release_path] = release
+            if row.path in tree.files:
+                manifest = parse_json(tree.files[row.path], limit=MANIFEST_LIMIT, where=row.path)
+                for item in manifest.get("artifacts", ()):
+                    if ":" not in item["url"]:
+                        artifacts[item["url"]] = (Digest(item["digest"]), int(item["size"]))
+        tree.files |= self._all(artifacts)
+        for entry in parse_json(tree.files["registry.json"], limit=CATALOGUE_LIMIT, where="registry.json")[
+            "plugins"
+        ]:
+            path = f"plugins/{entry['id']}.json"
+            tree.files[path] = self.get(path, MANIFEST_LIMIT)
+
+    def _all(self, wanted: dict[str, tuple[Digest, int]]) -> dict[str, bytes]:
+        def one(path: str) -> bytes:
+            digest, size = wanted[path]
+            return verify_digest(self.get(path, size), digest=digest, size=size, where=f"{self._base}/{path}")
+
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            return dict(zip(wanted, pool.map(one, wanted), strict=True))

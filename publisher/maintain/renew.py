@@ -1,0 +1,102 @@
+"""`publisher registry renew`: sign again what nears its expiry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from publisher.registrar.gate import check_candidate
+from publisher.registrar.write import write_above
+from publisher.tuf_repository import OFFLINE, latest_version, read_metadata
+from registry_client.trust import RoleInfo, role_info
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from publisher.maintain.desk import Desk
+
+ONLINE_AGE = timedelta(hours=20)
+OFFLINE_LEFT = timedelta(days=60)
+_ORDER = ("root", "targets", "blocks", "registrar", "snapshot", "timestamp")
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """What became of one role: `renewed`, `fine`, or `due` because its key was not given."""
+
+    role: str
+    result: str
+    expires: datetime
+
+
+def due(info: RoleInfo, now: datetime) -> bool:
+    """Whether a role should be signed again: online ones daily, offline ones 60 days before they expire."""
+    left = info.expires - now
+    if info.name in OFFLINE:
+        whole = info.expires - info.signed_at if info.signed_at else OFFLINE_LEFT * 3
+        return left < min(OFFLINE_LEFT, whole / 3)
+    return info.signed_at is None or now - info.signed_at >= ONLINE_AGE
+
+
+def renew(desk: Desk, *, force: bool = False, roles: Collection[str] = _ORDER) -> list[Renewal]:
+    """Sign again what is due, with the keys at hand, and check the result with the real client.
+
+    Args:
+        desk: the registry.
+        force: sign again whatever is at hand, due or not.
+        roles: only these.
+
+    Raises:
+        RegistrarError: the client would refuse the result; nothing is written.
+    """
+    found: dict[str, str] = {}
+    for role in _ORDER[:4]:
+        found[role] = _renew(desk, role, force=force) if role in roles else "fine"
+    upper = {role: _state(desk, role, force=force) for role in ("snapshot", "timestamp")}
+    root = read_metadata(desk.tree, "root", latest_version(desk.tree, "root")).signed
+    has_key = desk.signer_for(root.roles["timestamp"].keyids) is not None
+    if has_key:
+        wanted = {role for role, state in upper.items() if state == "due" and role in roles}
+        if "snapshot" in wanted:
+            desk.repository.do_snapshot(force=True)
+        elif "timestamp" in wanted:
+            desk.repository.do_snapshot()
+            with desk.repository.edit_timestamp() as timestamp:
+                timestamp.snapshot_meta = desk.repository.snapshot_info
+        write_above(desk.repository, root)
+        upper |= dict.fromkeys(wanted | ({"timestamp"} if "snapshot" in wanted else set()), "renewed")
+    if has_key and desk.tree.changes:
+        check_candidate(desk.tree, desk.root, (), desk.now, allow_dev_keys=desk.allow_dev_keys)
+    return [Renewal(role, state, _info(desk, role).expires) for role, state in {**found, **upper}.items()]
+
+
+def _renew(desk: Desk, role: str, *, force: bool) -> str:
+    state = _state(desk, role, force=force)
+    if state == "fine":
+        return state
+    keyids = _keyids(desk, role)
+    if desk.signer_for(keyids) is None:
+        return "fine" if not due(_info(desk, role), desk.now) else "due"
+    before = len(desk.repository.staged)
+    with desk.repository.edit(role):
+        pass
+    return "staged" if len(desk.repository.staged) > before else "renewed"
+
+
+def _state(desk: Desk, role: str, *, force: bool) -> str:
+    return "due" if force or due(_info(desk, role), desk.now) else "fine"
+
+
+def _keyids(desk: Desk, role: str) -> list[str]:
+    if role in {"blocks", "registrar"}:
+        targets = read_metadata(desk.tree, "targets", latest_version(desk.tree, "targets")).signed
+        return list(targets.get_delegated_role(role).keyids)
+    root = read_metadata(desk.tree, "root", latest_version(desk.tree, "root")).signed
+    return list(root.roles[role].keyids)
+
+
+def _info(desk: Desk, role: str) -> RoleInfo:
+    version = 0 if role == "timestamp" else latest_version(desk.tree, role)
+    return role_info(role, read_metadata(desk.tree, role, version).signed.to_dict())

@@ -1,0 +1,241 @@
+"""`publisher publish`: from a plugin's source to an offer that the registrar can take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from publisher.check import check_manifest
+from publisher.destination import Offer
+from publisher.documents import same_content, sign_document
+from publisher.pack import artifact_name, pack
+from publisher.registrar.admit import MAX_IN_TREE
+from publisher.set_status import Change, build_release
+from publisher.source import build_manifest
+from registry_client.digest import Digest
+from registry_client.errors import ConfigError, ManifestError, PublishError, VersionExistsError
+from registry_client.jsontext import dump_json, parse_json, payload_digest_of
+from registry_client.models.base import format_time
+from registry_client.models.manifest import MANIFEST_LIMIT
+from registry_client.models.release import ReleaseStatus
+from registry_client.signed import parse_manifest, parse_policy, parse_publisher, verify_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from securesystemslib.signer import Signer
+
+    from publisher.destination import Destination
+    from publisher.source import Source
+    from publisher.tree import Tree
+    from registry_client.models.policy import Policy
+
+_FIRST_STATUSES = {ReleaseStatus.DRAFT, ReleaseStatus.TESTING, ReleaseStatus.STAGED, ReleaseStatus.RELEASED}
+_MAX_PUBLISHERS_READ = 50
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What to publish.
+
+    Attributes:
+        source: the plugin's source.
+        version: the version.
+        change: its first status, rollout and so on.
+        signers: the publisher's keys.
+        provenance: repository, commit and so on, as claimed.
+        artifact_url: where packed artifacts are placed, with `{id}`, `{version}` and `{name}`; None keeps them in the registry.
+    """
+
+    source: Source
+    version: str
+    change: Change
+    signers: Sequence[Signer]
+    provenance: dict[str, str] = field(default_factory=dict)
+    artifact_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An offer, ready to submit.
+
+    Attributes:
+        offer: what is offered; None if the same content is published or offered already.
+        note: what to tell the user where nothing is to be done.
+        manifest: the signed manifest.
+        payload_digest: the version's identity.
+        manifest_url: where plain hosts will find it.
+        packed: packed files by name, which the user must upload if they are not kept in the registry.
+    """
+
+    offer: Offer | None
+    note: str
+    manifest: dict[str, Any]
+    payload_digest: Digest
+    manifest_url: str
+    packed: dict[str, bytes]
+
+
+def prepare(publication: Publication, destination: Destination, now: datetime) -> Prepared:
+    """Pack, fill in, sign and check a version; compare it with what the registry has.
+
+    Raises:
+        ManifestError: it breaks rules; all are listed. VersionExistsError: published already, with other content.
+        PublishError: it cannot be published here.
+    """
+    policy = _policy(destination.tree)
+    source, version = publication.source, publication.version
+    if publication.change.status not in {None, *_FIRST_STATUSES}:
+        raise ConfigError(
+            f"a version does not start as {publication.change.status}",
+            hint="Publish it, then use set-status.",
+        )
+    artifacts, files, packed = _artifacts(publication, policy)
+    manifest_url = f"{policy.base_url.rstrip('/')}/plugins/{source.model.id}.json"
+    staged = publication.change.stages
+    unsigned = build_manifest(
+        source,
+        version=version,
+        artifacts=artifacts,
+        initial_status="draft" if staged or publication.change.status is ReleaseStatus.DRAFT else "released",
+        manifest_url=manifest_url,
+        last_updated=format_time(now),
+        provenance=publication.provenance,
+    )
+    raw = sign_document(unsigned, publication.signers)
+    problems = check_manifest(raw, str(source.path), signed=True)
+    if problems:
+        raise ManifestError(str(source.path), problems)
+    data = dump_json(raw)
+    if len(data) > MANIFEST_LIMIT:
+        raise PublishError(
+            f"{source.path}: the manifest has {len(data)} bytes; at most {MANIFEST_LIMIT} are allowed"
+        )
+    digest = payload_digest_of(raw)
+    note = _existing(raw, destination)
+    if note:
+        return Prepared(None, note, raw, digest, manifest_url, packed)
+    _may_publish(data, destination.tree)
+    files["manifest.json"] = data
+    if staged:
+        release = build_release(raw, None, publication.change, policy.registry, now)
+        files["release.json"] = dump_json(sign_document(release, publication.signers))
+    offer = Offer(source.model.id, version, digest.hex, files, f"Publish {source.model.id} {version}\n")
+    return Prepared(offer, "", raw, digest, manifest_url, packed)
+
+
+def _policy(tree: Tree) -> Policy:
+    data = tree.read("policy.json")
+    if data is None:
+        raise ConfigError("the registry has no policy.json", hint="Is it a registry, and is --branch right?")
+    return parse_policy(data, "policy.json")
+
+
+def _artifacts(
+    publication: Publication, policy: Policy
+) -> tuple[list[dict[str, Any]], dict[str, bytes], dict[str, bytes]]:
+    """Artifact members, files to submit with them, and everything that was packed."""
+    source = publication.source
+    members: list[dict[str, Any]] = []
+    files: dict[str, bytes] = {}
+    packed: dict[str, bytes] = {}
+    for item in source.model.artifacts or ():
+        member: dict[str, Any] = {"ecosystem": item.ecosystem}
+        if item.pack is None and item.path is None:
+            member |= {"url": item.url, "digest": item.digest, "size": item.size}
+        else:
+            name, data = _content(publication, item.pack, item.path)
+            if packed.get(name, data) != data:
+                name = f"{item.ecosystem}-{name}"
+            packed[name] = data
+            digest = Digest.of(data)
+            template = publication.artifact_url or item.url
+            if template is not None:
+                url = template.replace("{id}", source.model.id).replace("{version}", publication.version)
+                url = url.replace("{name}", name)
+            else:
+                url = f"artifacts/sha256/{digest.hex}/{name}"
+                _fits_in_tree(policy, name, data)
+                files[url] = data
+            member |= {"url": url, "digest": digest, "size": len(data)}
+        media_type = item.media_type or ("application/zip" if item.pack is not None else None)
+        members.append(member | ({"mediaType": media_type} if media_type else {}))
+    return members, files, packed
+
+
+def _content(publication: Publication, folder: str | None, file: str | None) -> tuple[str, bytes]:
+    source = publication.source
+    if file is not None:
+        path = source.folder / file
+        try:
+            return path.name, path.read_bytes()
+        except OSError as e:
+            raise PublishError(f"{path}: cannot be read ({e.strerror})", hint="Build it first.") from e
+    data = pack(source.folder / (folder or "."), id=source.model.id, version=publication.version)
+    return artifact_name(source.model.id, publication.version), data
+
+
+def _fits_in_tree(policy: Policy, name: str, data: bytes) -> None:
+    way_out = "Upload it elsewhere and give its place with --artifact-url 'https://…/{name}'; 'publisher pack' writes the file."
+    if not policy.artifacts.in_tree:
+        raise PublishError(f"{name}: this registry keeps no artifacts itself", hint=way_out)
+    if len(data) > MAX_IN_TREE:
+        raise PublishError(
+            f"{name}: {len(data)} bytes; at most {MAX_IN_TREE} may stand in the registry", hint=way_out
+        )
+
+
+def _existing(raw: dict[str, Any], destination: Destination) -> str:
+    """What to say if the same content is there already; empty if the version is free.
+
+    Raises:
+        VersionExistsError: other content is there.
+    """
+    plugin_id, version = raw["id"], raw["version"]
+    path = f"plugins/{plugin_id}/{version}/manifest.json"
+    published = destination.tree.read(path)
+    places = [(path, "published", published)] if published is not None else []
+    places += [
+        (s.source, "offered", s.manifest)
+        for s in destination.pending(plugin_id, version)
+        if s.manifest is not None
+    ]
+    for where, state, found in places:
+        known = parse_json(found or b"", limit=MANIFEST_LIMIT, where=where)
+        if not same_content(known, raw):
+            raise VersionExistsError(
+                f"{plugin_id} {version} is {state} already ({where}), with other content",
+                hint="A version is used once: choose the next with --bump patch.",
+            )
+        if not _adds_signatures(known, raw):
+            return f"{plugin_id} {version} is {state} already ({where}), with the same content; nothing to do"
+    return ""
+
+
+def _adds_signatures(known: dict[str, Any], raw: dict[str, Any]) -> bool:
+    """Whether this is a re-signing: the very same payload, signed by a key that had not signed."""
+    if payload_digest_of(known) != payload_digest_of(raw):
+        return False
+    return bool({s["keyid"] for s in raw["signatures"]} - {s["keyid"] for s in known["signatures"]})
+
+
+def _may_publish(data: bytes, tree: Tree) -> None:
+    """Tell a publisher early that the registrar would refuse the signature. The registrar decides for itself.
+
+    Raises:
+        PublishError, SignatureError: it would.
+    """
+    paths = list(tree.paths("publishers"))
+    if len(paths) > _MAX_PUBLISHERS_READ:
+        return
+    document = parse_manifest(data, "manifest.json")
+    for path in paths:
+        keys = parse_publisher(tree.read(path) or b"", path)
+        if keys.covers(document.model.id):
+            verify_manifest(document, keys)
+            return
+    raise PublishError(
+        f"no publisher of this registry may publish {document.model.id!r}",
+        hint="Ask its maintainers: they allow it with 'publisher registry policy add-publisher'.",
+    )

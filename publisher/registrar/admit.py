@@ -1,0 +1,329 @@
+"""Whether a submission may enter the index: schema, signature, publisher, identity. Pure.
+
+A submission is bytes under fixed names; nothing of it is checked out or run, and its paths are derived here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from publisher.check import check_manifest
+from publisher.registrar.state import Row, State
+from publisher.schemas import validate_against
+from registry_client.digest import Digest
+from registry_client.errors import (
+    DocumentError,
+    ManifestError,
+    PublishError,
+    RegistryError,
+    RollbackError,
+    VersionExistsError,
+)
+from registry_client.models.base import format_time
+from registry_client.signed import (
+    Parsed,
+    PublisherKeys,
+    VerifiedManifest,
+    parse_embedded_release,
+    parse_manifest,
+    parse_release,
+    verify_manifest,
+    verify_release,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from publisher.authority import Authority
+    from registry_client.models.manifest import Manifest
+    from registry_client.models.release import Release
+
+MAX_IN_TREE = 10 * 1000 * 1000
+ARTIFACT_PATH = re.compile(r"artifacts/sha256/([0-9a-f]{64})/([A-Za-z0-9_@+-][A-Za-z0-9._@+-]{0,199})")
+
+
+class Result(StrEnum):
+    """What became of a submission."""
+
+    PUBLISHED = "published"
+    SIGNED = "signatures added"
+    RELEASED = "status changed"
+    UNCHANGED = "already there"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Something offered for publication.
+
+    Attributes:
+        source: where it comes from, for messages: a ref, or a path on main.
+        id: the plugin, as the source names it.
+        version: the version, as the source names it.
+        manifest: bytes of manifest.json, or None.
+        release: bytes of release.json, or None.
+        artifacts: bytes by path below the registry's top.
+        commit: the commit it came in, where there is one.
+        path: where the manifest stands already, if it came from main.
+    """
+
+    source: str
+    id: str
+    version: str
+    manifest: bytes | None = None
+    release: bytes | None = None
+    artifacts: Mapping[str, bytes] = field(default_factory=dict)
+    commit: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one submission, and why."""
+
+    submission: Submission
+    result: Result
+    error: RegistryError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        row: dict[str, Any] = {
+            "source": self.submission.source,
+            "commit": self.submission.commit,
+            "id": self.submission.id,
+            "version": self.submission.version,
+            "result": self.result.value,
+        }
+        if self.error is not None:
+            row["error"] = {"kind": self.error.kind, "message": self.error.message, "hint": self.error.hint}
+        return {name: value for name, value in row.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What admission depends on besides the submission.
+
+    Attributes:
+        authority: what the maintainers say.
+        read: the bytes of a file on main, or None.
+        now: the time, UTC.
+    """
+
+    authority: Authority
+    read: Callable[[str], bytes | None]
+    now: datetime
+
+
+def admit(submission: Submission, state: State, context: Context) -> tuple[Outcome, dict[str, bytes]]:
+    """Judge one submission and, if it is good, change the state.
+
+    Returns:
+        The outcome, and the files to write by path.
+    """
+    try:
+        keys = _publisher(submission.id, context.authority)
+        results: list[Result] = []
+        files: dict[str, bytes] = {}
+        row = state.get(submission.id, submission.version)
+        if submission.manifest is not None:
+            row, result, files = _manifest(submission, submission.manifest, row, state, keys, context)
+            results.append(result)
+        if submission.release is not None:
+            row, result = _release(submission, submission.release, row, keys, context)
+            results.append(result)
+        if row is None or not results:
+            raise PublishError(f"{submission.source}: holds neither manifest.json nor release.json")
+    except RegistryError as e:
+        return Outcome(submission, Result.REFUSED, e), {}
+    state.put(row)
+    changed = [result for result in results if result is not Result.UNCHANGED]
+    if not changed:
+        return Outcome(submission, Result.UNCHANGED), {}
+    return Outcome(submission, changed[0]), files
+
+
+def _publisher(plugin_id: str, authority: Authority) -> PublisherKeys:
+    keys = authority.publisher_of(plugin_id)
+    if keys is None:
+        raise PublishError(
+            f"no publisher may publish {plugin_id!r}",
+            hint="A maintainer allows it with 'publisher registry policy add-publisher' or 'change-publisher --plugin'.",
+        )
+    return keys
+
+
+def _manifest(
+    submission: Submission, data: bytes, row: Row | None, state: State, keys: PublisherKeys, context: Context
+) -> tuple[Row, Result, dict[str, bytes]]:
+    where = f"{submission.source}: manifest.json"
+    document = parse_manifest(data, where)
+    problems = check_manifest(document.raw, where, signed=True)
+    if problems:
+        raise ManifestError(where, problems)
+    _same_identity(document, submission, where)
+    if row is not None:
+        return _published_already(document, row, keys, context)
+    other = state.clash(submission.id)
+    if other is not None:
+        raise PublishError(
+            f"{where}: id {submission.id!r} is {other!r} after removing '-' and '_'; browser containers could not tell them apart",
+            hint="Choose another id.",
+        )
+    verified = verify_manifest(document, keys)
+    files = _artifacts(verified, submission, context)
+    path = submission.path or f"plugins/{submission.id}/{submission.version}/manifest.json"
+    files[path] = data
+    return build_row(verified, path, context.now), Result.PUBLISHED, files
+
+
+def _same_identity(document: Parsed[Any], submission: Submission, where: str) -> None:
+    stated = (document.model.id, document.model.version)
+    if stated != (submission.id, submission.version):
+        raise PublishError(
+            f"{where}: is for {stated[0]} {stated[1]}, but its place says {submission.id} {submission.version}",
+            hint="The id and version inside must equal those of the ref or folder.",
+        )
+
+
+def build_row(verified: VerifiedManifest, path: str, now: datetime) -> Row:
+    """The index line of a newly published version."""
+    raw: dict[str, Any] = {
+        "id": verified.model.id,
+        "version": verified.model.version,
+        "manifest": manifest_ref(verified, path),
+        "publisher": verified.publisher,
+        "publishedAt": format_time(now),
+        "initialStatus": verified.model.initial_status,
+    }
+    if "requires" in verified.raw:
+        raw["requires"] = verified.raw["requires"]
+    return Row(raw)
+
+
+def manifest_ref(verified: VerifiedManifest, path: str) -> dict[str, Any]:
+    """Where a manifest is and what it must be, for the index line."""
+    return {
+        "path": path,
+        "digest": Digest.of(verified.data),
+        "size": len(verified.data),
+        "payloadDigest": verified.payload_digest,
+    }
+
+
+def _published_already(
+    document: Parsed[Manifest], row: Row, keys: PublisherKeys, context: Context
+) -> tuple[Row, Result, dict[str, bytes]]:
+    """The same version again: nothing to do, more signatures, or other content, which is refused."""
+    if document.payload_digest != row.payload_digest:
+        raise VersionExistsError(
+            f"{document.where}: {document.model.id} {document.model.version} is published already, with other content "
+            f"(payload digest {row.payload_digest}, this one {document.payload_digest})",
+            hint="A version is used once: publish the change under a new version.",
+        )
+    if "removed" in row.raw:
+        raise VersionExistsError(
+            f"{document.where}: {document.model.id} {document.model.version} was removed for good"
+        )
+    digest = Digest.of(document.data)
+    if digest == row.digest:
+        return row, Result.UNCHANGED, {}
+    verified = verify_manifest(document, keys)
+    if not verified.keyids > _counting(context.read(row.path), keys, document.where):
+        return row, Result.UNCHANGED, {}
+    # The file that clients know by digest stays; the re-signed one gets a name of its own, so caches cannot mix them up.
+    path = f"plugins/{document.model.id}/{document.model.version}/manifest.{digest.hex[:12]}.json"
+    renewed = row.replaced(manifest=manifest_ref(verified, path), publisher=verified.publisher)
+    return renewed, Result.SIGNED, {path: document.data}
+
+
+def _counting(data: bytes | None, keys: PublisherKeys, where: str) -> frozenset[str]:
+    """The keyids that count on the manifest as it is published now; none if it does not verify any more."""
+    if data is None:
+        return frozenset()
+    try:
+        return keys.verify(parse_manifest(data, where))
+    except RegistryError:
+        return frozenset()
+
+
+def _artifacts(verified: VerifiedManifest, submission: Submission, context: Context) -> dict[str, bytes]:
+    """Files of in-tree artifacts, each referred to by the manifest and of the signed digest.
+
+    Raises:
+        PublishError: not allowed, missing, too large, of another digest, or not referred to.
+    """
+    wanted = {a.url: a for a in verified.model.artifacts or () if ":" not in a.url}
+    extra = set(submission.artifacts) - set(wanted)
+    if extra:
+        raise PublishError(f"{submission.source}: {min(extra)} is not an artifact of the manifest")
+    if wanted and not context.authority.policy.artifacts.in_tree:
+        raise PublishError(
+            f"{submission.source}: this registry keeps no artifacts itself",
+            hint="Upload the artifact elsewhere (a release asset, say) and publish with --artifact-url.",
+        )
+    for path, artifact in wanted.items():
+        where = f"{submission.source}: {path}"
+        match = ARTIFACT_PATH.fullmatch(path)
+        if match is None or match[1] != artifact.digest.hex:
+            raise PublishError(
+                f"{where}: expected artifacts/sha256/<digest>/<name> with the artifact's own digest"
+            )
+        if artifact.size > MAX_IN_TREE:
+            raise PublishError(
+                f"{where}: {artifact.size} bytes; at most {MAX_IN_TREE} may stand in the registry"
+            )
+        data = submission.artifacts.get(path) or context.read(path)
+        if data is None:
+            raise PublishError(f"{where}: the file is missing from the submission")
+        if Digest.of(data) != artifact.digest or len(data) != artifact.size:
+            raise PublishError(
+                f"{where}: the file does not have the digest and size that the manifest states"
+            )
+    return dict(submission.artifacts)
+
+
+def _release(
+    submission: Submission, data: bytes, row: Row | None, keys: PublisherKeys, context: Context
+) -> tuple[Row, Result]:
+    where = f"{submission.source}: release.json"
+    document = parse_release(data, where)
+    problems = validate_against("release", document.raw, where)
+    if problems:
+        raise DocumentError(where, problems)
+    _same_identity(document, submission, where)
+    if row is None:
+        raise PublishError(
+            f"{where}: {submission.id} {submission.version} is not published",
+            hint="Publish the manifest first.",
+        )
+    verify_release(document, keys, registry=context.authority.policy.registry, manifest=row.payload_digest)
+    current = row.raw.get("release")
+    if current is not None:
+        known = parse_embedded_release(current, where)
+        if known.payload_digest == document.payload_digest and not _renews(known, document, keys):
+            return row, Result.UNCHANGED
+        _check_revision(document, known)
+    return row.replaced(release=document.raw), Result.RELEASED
+
+
+def _renews(known: Parsed[Release], document: Parsed[Release], keys: PublisherKeys) -> bool:
+    """Whether the same release comes with signatures that count while the known one's do not any more."""
+    try:
+        keys.verify(known)
+    except RegistryError:
+        return known.raw != document.raw
+    return False
+
+
+def _check_revision(document: Parsed[Release], known: Parsed[Release]) -> None:
+    revision, current = document.model.revision, known.model.revision
+    if revision > current or known.payload_digest == document.payload_digest:
+        return
+    raise RollbackError(
+        f"{document.where}: revision {revision}, but revision {current} is already in force",
+        hint="Make the change again with 'publisher set-status'; it takes the next revision.",
+    )

@@ -1,0 +1,122 @@
+"""The last check before anything is written: the real client reads the candidate tree, fresh and from the previous state."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registry_client.client import RegistryClient
+from registry_client.errors import (
+    NotFetchedError,
+    RegistrarError,
+    RegistryError,
+    TooLargeError,
+)
+from registry_client.http import Body, Deadline, Usage
+from registry_client.resolve import Host
+from registry_client.store import Directories
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from publisher.tree import Overlay, Tree
+
+_URL = "http://candidate.invalid"
+
+
+class TreeTransport:
+    """Serves a tree to a client, in place of the network.
+
+    Args:
+        tree: what is served.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.usage = Usage()
+
+    def get(self, url: str, *, limit: int, deadline: Deadline, etag: str | None = None) -> Body:  # noqa: ARG002
+        """The bytes at a URL below the candidate's."""
+        data = self.tree.read(url.removeprefix(f"{_URL}/")) if url.startswith(f"{_URL}/") else None
+        if data is None:
+            raise NotFetchedError(f"{url}: not in the tree", status=404)
+        if len(data) > limit:
+            raise TooLargeError(f"{url}: longer than {limit} bytes")
+        return Body(data, None)
+
+    def get_into(self, url: str, sink: Callable[[bytes], object], *, limit: int, deadline: Deadline) -> None:
+        """The bytes at a URL, into `sink`."""
+        sink(self.get(url, limit=limit, deadline=deadline).data)
+
+
+def check_candidate(
+    candidate: Overlay, pinned_root: bytes, changed: Iterable[str], now: datetime, *, allow_dev_keys: bool
+) -> None:
+    """Read the candidate with the real client, fresh and from the state before.
+
+    Args:
+        candidate: the tree with this run's changes.
+        pinned_root: what clients have pinned.
+        changed: ids whose every version is looked at.
+        now: the time, UTC.
+        allow_dev_keys: for development registries.
+
+    Raises:
+        RegistrarError: the client refuses it; nothing may be written.
+    """
+    ids = sorted(changed)
+
+    def client(home: str, tree: Tree) -> RegistryClient:
+        return RegistryClient(
+            _URL,
+            root=pinned_root,
+            directories=Directories.default(Path(home)),
+            host=Host("0" * 32),
+            allow_dev_keys=allow_dev_keys,
+            clock=lambda: now,
+            on_warning=_refuse_warning,
+            transport=TreeTransport(tree),
+        )
+
+    with tempfile.TemporaryDirectory() as fresh, tempfile.TemporaryDirectory() as used:
+        before = _exists_before(client(used, candidate.base), ids)
+        try:
+            _read(client(fresh, candidate), ids)
+            if before:
+                _read(client(used, candidate), ids)
+        except RegistryError as e:
+            raise RegistrarError(
+                f"the client refuses the new index, so nothing was written: {e.message}",
+                hint=e.hint or "Run 'publisher registry audit' to see what is wrong.",
+            ) from e
+
+
+def _refuse_warning(message: str) -> None:
+    raise RegistrarError(message)
+
+
+def _exists_before(client: RegistryClient, ids: list[str]) -> bool:
+    """Take the previous state as a client has it; False if there is none, or it has expired or is broken."""
+    try:
+        client.refresh()
+    except RegistryError:
+        return False
+    for plugin_id in ids:
+        with contextlib.suppress(RegistryError):
+            client.versions(plugin_id)  # remembers release revisions
+    return True
+
+
+def _read(client: RegistryClient, ids: list[str]) -> None:
+    client.refresh()
+    client.search()
+    client.session.policy()
+    for plugin_id in ids:
+        for info in client.versions(plugin_id):
+            if info.line.removed is None and info.line.quarantined is None:
+                if info.problem is not None:
+                    raise info.problem
+                client.line_manifest(info.line)

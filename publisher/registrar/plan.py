@@ -1,0 +1,189 @@
+"""What follows from main, the pending submissions and the maintainers' statements. Pure: reads a tree, changes an overlay."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from publisher.registrar.admit import Context, Outcome, Result, Submission, admit
+from registry_client.digest import Digest
+from registry_client.errors import RegistrarError, RegistryError
+from registry_client.models.base import format_time
+from registry_client.names import parse_version
+from registry_client.signed import (
+    parse_embedded_release,
+    parse_manifest,
+    verify_manifest,
+    verify_release,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from publisher.authority import Authority
+    from publisher.registrar.state import Row, State
+    from publisher.tree import Overlay
+
+_ON_MAIN = re.compile(r"plugins/([^/]+)/([^/]+)/(?:(manifest)(?:\.[0-9a-f]{12})?|(release))\.json")
+_TOLERATED_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the registrar decides from.
+
+    Attributes:
+        tree: main, with the changes of this run on top.
+        authority: the maintainers' statements.
+        now: the time, UTC.
+        recover: finds lost bytes by path and digest, in Git history say; None where they are not to be had.
+        allow_loss: how many versions may become unusable in this run; None for max(1, 5 %).
+    """
+
+    tree: Overlay
+    authority: Authority
+    now: datetime
+    recover: Callable[[str, Digest], bytes | None]
+    allow_loss: int | None = None
+
+
+def run_plan(inputs: Inputs, state: State, submissions: Iterable[Submission]) -> list[Outcome]:
+    """Take the good submissions into the state, refuse the bad ones, repair what was edited by hand.
+
+    Raises:
+        RegistrarError: more versions would be lost than the blast-radius guard allows.
+    """
+    before = state.usable
+    context = Context(inputs.authority, inputs.tree.read, inputs.now)
+    outcomes = []
+    for submission in sorted([*on_main(inputs.tree, state), *submissions], key=_order):
+        outcome, files = admit(submission, state, context)
+        outcomes.append(outcome)
+        for path, data in files.items():
+            inputs.tree.write(path, data)
+    for path, data in inputs.authority.documents.items():
+        inputs.tree.write(path, data)
+    _repair(inputs, state)
+    _verify_rows(inputs, state)
+    _write_releases(inputs, state)
+    _guard(before, state, inputs.allow_loss)
+    return outcomes
+
+
+def _order(submission: Submission) -> tuple[str, object, bool, str]:
+    """Manifests before releases of the same version, otherwise by id and version."""
+    try:
+        version: object = (0, parse_version(submission.version))
+    except ValueError:
+        version = (1, submission.version)
+    return submission.id, version, submission.manifest is None, submission.source
+
+
+def on_main(tree: Overlay, state: State) -> Iterable[Submission]:
+    """What stands on main and differs from the index: merged by hand, or written by publishing into a working tree."""
+    for path in tree.paths("plugins"):
+        match = _ON_MAIN.fullmatch(path)
+        if match is None:
+            continue
+        plugin_id, version, manifest, _ = match.groups()
+        data = tree.read(path)
+        if data is None or _known(data, path, state.get(plugin_id, version), is_manifest=bool(manifest)):
+            continue
+        if manifest:
+            yield Submission(path, plugin_id, version, manifest=data, path=path)
+        else:
+            yield Submission(path, plugin_id, version, release=data)
+
+
+def _known(data: bytes, path: str, row: Row | None, *, is_manifest: bool) -> bool:
+    if row is None:
+        return False
+    if not is_manifest:
+        return data == row.release_file
+    if row.path != path:  # re-signed: the first file stays, for caches and locks
+        try:
+            return parse_manifest(data, path).payload_digest == row.payload_digest
+        except RegistryError:
+            return False
+    return Digest.of(data) == row.digest
+
+
+def _repair(inputs: Inputs, state: State) -> None:
+    """Restore missing and edited manifests of published versions; never accept them."""
+    for row in list(state.all_rows()):
+        data = inputs.tree.read(row.path)
+        if data is not None and Digest.of(data) == row.digest:
+            if "removed" in row.raw:
+                state.put(row.replaced(removed=None))
+            continue
+        original = inputs.recover(row.path, row.digest)
+        if original is not None and Digest.of(original) == row.digest:
+            inputs.tree.write(row.path, original)
+        elif "removed" not in row.raw:
+            state.put(
+                row.replaced(
+                    removed="its manifest is missing or was changed, and the original is not to be had"
+                )
+            )
+
+
+def _verify_rows(inputs: Inputs, state: State) -> None:
+    """Quarantine versions whose documents do not verify any more; lift it when they do again."""
+    ids = sorted(state.rows) if state.full else sorted(state.changed)
+    for plugin_id in ids:
+        for row in state.sorted_rows(plugin_id):
+            if "removed" in row.raw:
+                continue
+            reason, publisher = _verdict(inputs, row)
+            old = row.raw.get("quarantined")
+            if reason and (old is None or (old["cause"] == "signature" and old["reason"] != reason)):
+                since = old["since"] if old else format_time(inputs.now)
+                state.put(row.replaced(quarantined={"cause": "signature", "reason": reason, "since": since}))
+            elif not reason:
+                lifted = old is not None and old["cause"] == "signature"
+                state.put(row.replaced(publisher=publisher, quarantined=None if lifted else old))
+
+
+def _verdict(inputs: Inputs, row: Row) -> tuple[str, str]:
+    """Why a version's documents do not verify, or an empty text and the publisher."""
+    plugin_id, version = row.raw["id"], row.raw["version"]
+    keys = inputs.authority.publisher_of(plugin_id)
+    if keys is None:
+        return "no publisher may publish this plugin any more", ""
+    try:
+        verify_manifest(parse_manifest(inputs.tree.read(row.path) or b"", row.path), keys)
+        if "release" in row.raw:
+            release = parse_embedded_release(row.raw["release"], f"release of {plugin_id} {version}")
+            registry = inputs.authority.policy.registry
+            verify_release(release, keys, registry=registry, manifest=row.payload_digest)
+    except RegistryError as e:
+        return e.message.partition("\n")[0][:500], ""
+    return "", keys.publisher.id
+
+
+def _write_releases(inputs: Inputs, state: State) -> None:
+    """Write each release file as the index has it."""
+    for row in state.all_rows():
+        data = row.release_file
+        if data is not None:
+            inputs.tree.write(row.release_path, data)
+
+
+def _guard(before: int, state: State, allowed: int | None) -> None:
+    """Refuse to make many versions unusable at once.
+
+    Raises:
+        RegistrarError: more than allowed.
+    """
+    limit = max(1, int(before * _TOLERATED_SHARE)) if allowed is None else allowed
+    lost = before - state.usable
+    if lost > limit:
+        raise RegistrarError(
+            f"{lost} of {before} usable versions would become unusable in this run; at most {limit} may",
+            hint=f"If that is meant (a key was revoked, say), run it again with --allow-loss {lost}.",
+        )
+
+
+__all__ = ["Inputs", "Outcome", "Result", "Submission", "run_plan"]

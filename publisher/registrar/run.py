@@ -1,0 +1,104 @@
+"""One run of the registrar over a tree: load, plan, write, check. The edges (folder, Git) are elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from publisher.authority import load_authority
+from publisher.registrar.admit import Outcome, Result
+from publisher.registrar.gate import check_candidate
+from publisher.registrar.plan import Inputs, run_plan
+from publisher.registrar.state import load_state
+from publisher.registrar.write import write_index
+from publisher.tree import Overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from securesystemslib.signer import Signer
+
+    from publisher.registrar.admit import Submission
+    from publisher.tree import Tree
+    from registry_client.digest import Digest
+
+
+def no_recovery(path: str, digest: Digest) -> None:
+    """For trees without history."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run goes.
+
+    Attributes:
+        pinned_root: bytes of the root of trust.
+        signers: the online key.
+        allow_dev_keys: accept development keys.
+        allow_loss: see `Inputs`.
+        full: take nothing over unchecked.
+        recover: finds lost bytes by path and digest.
+    """
+
+    pinned_root: bytes
+    signers: Sequence[Signer]
+    allow_dev_keys: bool = False
+    allow_loss: int | None = None
+    full: bool = False
+    recover: Callable[[str, Digest], bytes | None] = no_recovery
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run came to.
+
+    Attributes:
+        outcomes: what became of each submission.
+        changes: files to write (bytes) and to delete (None), by path.
+        versions: how many versions the index holds.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    changes: dict[str, bytes | None]
+    versions: int
+
+    @property
+    def refused(self) -> list[Outcome]:
+        """The submissions that were refused."""
+        return [outcome for outcome in self.outcomes if outcome.result is Result.REFUSED]
+
+    def summary(self) -> str:
+        """One line for a commit message or a person."""
+        done = [o for o in self.outcomes if o.result not in {Result.REFUSED, Result.UNCHANGED}]
+        names = ", ".join(f"{o.submission.id} {o.submission.version}" for o in done[:3])
+        if not done:
+            return "Update the index" if self.changes else "Nothing to do"
+        return f"Register {names}" + (f" and {len(done) - 3} more" if len(done) > 3 else "")  # noqa: PLR2004
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "outcomes": [outcome.to_json() for outcome in self.outcomes],
+            "changedFiles": len(self.changes),
+            "versions": self.versions,
+        }
+
+
+def register(tree: Tree, submissions: Iterable[Submission], options: Options, now: datetime) -> Run:
+    """Work out what follows, signed and checked, without writing anything.
+
+    Raises:
+        VerificationError: the maintainers' statements do not verify. RegistrarError: the result may not be written.
+        ConfigError: a key is missing.
+    """
+    authority = load_authority(tree, options.pinned_root, allow_dev_keys=options.allow_dev_keys)
+    state = load_state(tree, authority, full=options.full)
+    overlay = Overlay(tree)
+    inputs = Inputs(overlay, authority, now, options.recover, options.allow_loss)
+    outcomes = run_plan(inputs, state, submissions)
+    if write_index(overlay, state, authority, options.signers, now):
+        check_candidate(
+            overlay, options.pinned_root, state.changed, now, allow_dev_keys=options.allow_dev_keys
+        )
+    return Run(tuple(outcomes), overlay.changes, sum(map(len, state.rows.values())))

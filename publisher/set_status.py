@@ -1,0 +1,167 @@
+"""`publisher set-status`: sign the next release document of a published version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from publisher.destination import Offer
+from publisher.documents import sign_document
+from registry_client.errors import DocumentError, NotFoundError, PublishError
+from registry_client.jsontext import dump_json, parse_json, payload_digest_of
+from registry_client.models.base import format_time, validate
+from registry_client.models.manifest import MANIFEST_LIMIT
+from registry_client.models.release import RELEASE_LIMIT, Release, ReleaseStatus
+from registry_client.signed import parse_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from securesystemslib.signer import Signer
+
+    from publisher.destination import Destination
+
+_EVERYBODY = 100
+
+
+@dataclass(frozen=True)
+class Change:
+    """What to change of a version's status; None leaves it.
+
+    Attributes:
+        status: the new status.
+        rollout: per cent of installations.
+        push: offer it as an update to existing installations.
+        force_update: hosts should apply it without asking.
+        reason: why.
+    """
+
+    status: ReleaseStatus | None = None
+    rollout: int | None = None
+    push: bool | None = None
+    force_update: bool | None = None
+    reason: str | None = None
+
+    @property
+    def stages(self) -> bool:
+        """Whether a new version needs a release document at once, because it does not just start released or draft."""
+        return (
+            self.status in {ReleaseStatus.TESTING, ReleaseStatus.STAGED}
+            or self.rollout not in {None, _EVERYBODY}
+            or self.push is False
+            or self.force_update is True
+        )
+
+
+def build_release(
+    manifest: dict[str, Any], current: dict[str, Any] | None, change: Change, registry: str, now: datetime
+) -> dict[str, Any]:
+    """The next release document, unsigned.
+
+    Args:
+        manifest: the signed manifest.
+        current: the release in force, or None.
+        change: what to change.
+        registry: the registry's id.
+        now: the time, UTC.
+    """
+    base = current or {
+        "status": manifest["initialStatus"],
+        "rollout": _EVERYBODY,
+        "push": True,
+        "forceUpdate": False,
+    }
+    if current is None and change.status is None and change.stages:
+        base = {**base, "status": "released"}
+
+    def pick(name: str, wanted: object) -> object:
+        return base.get(name) if wanted is None else wanted
+
+    status = ReleaseStatus(str(pick("status", change.status)))
+    keeps_reason = current is not None and change.status in {None, ReleaseStatus(current["status"])}
+    reason = change.reason or (current or {}).get("reason") if keeps_reason else change.reason
+    release: dict[str, Any] = {
+        "kind": "release",
+        "schemaVersion": 1,
+        "registry": registry,
+        "id": manifest["id"],
+        "version": manifest["version"],
+        "manifest": payload_digest_of(manifest),
+        "revision": (current["revision"] if current else 0) + 1,
+        "status": status.value,
+        "rollout": pick("rollout", change.rollout),
+        "push": pick("push", change.push),
+        "forceUpdate": bool(pick("forceUpdate", change.force_update)),
+        "lastUpdated": format_time(now),
+    }
+    return {**release, "reason": reason} if reason else release
+
+
+@dataclass(frozen=True)
+class PreparedRelease:
+    """A release offer; `offer` is None if the status is that already."""
+
+    offer: Offer | None
+    release: dict[str, Any]
+    note: str = ""
+
+
+def prepare_release(
+    plugin_id: str,
+    version: str,
+    change: Change,
+    signers: Sequence[Signer],
+    destination: Destination,
+    now: datetime,
+) -> PreparedRelease:
+    """Read what is in force, build the next release document and sign it.
+
+    Raises:
+        NotFoundError: no such version. PublishError: a reason is missing, or the combination is not allowed.
+    """
+    manifest, current = _in_force(plugin_id, version, destination)
+    policy = parse_policy(destination.tree.read("policy.json") or b"", "policy.json")
+    release = build_release(manifest, current, change, policy.registry, now)
+    if current is not None and not _differs(release, current):
+        return PreparedRelease(None, current, f"{plugin_id} {version} has this status already; nothing to do")
+    signed = sign_document(release, signers)
+    try:
+        validate(Release, dump_json(signed), f"release of {plugin_id} {version}")
+    except DocumentError as e:
+        raise PublishError(
+            e.message, hint="Give a reason with --reason." if "reason" in e.message else ""
+        ) from e
+    digest = payload_digest_of(signed)
+    message = f"Set {plugin_id} {version} to {signed['status']}\n"
+    offer = Offer(plugin_id, version, digest.hex, {"release.json": dump_json(signed)}, message)
+    return PreparedRelease(offer, signed)
+
+
+def _in_force(
+    plugin_id: str, version: str, destination: Destination
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The manifest and the newest release of a version, offered ones included."""
+    place = f"plugins/{plugin_id}/{version}"
+    manifest, release = (
+        destination.tree.read(f"{place}/manifest.json"),
+        destination.tree.read(f"{place}/release.json"),
+    )
+    releases = [release] if release is not None else []
+    for submission in destination.pending(plugin_id, version):
+        manifest = manifest or submission.manifest
+        releases += [submission.release] if submission.release is not None else []
+    if manifest is None:
+        raise NotFoundError(
+            f"{plugin_id} {version} is not published there", hint="Publish it first: 'publisher publish'."
+        )
+    parsed = [parse_json(data, limit=RELEASE_LIMIT, where=f"{place}/release.json") for data in releases]
+    newest = max(parsed, key=lambda raw: int(raw.get("revision", 0)), default=None)
+    return parse_json(manifest, limit=MANIFEST_LIMIT, where=f"{place}/manifest.json"), newest
+
+
+def _differs(release: dict[str, Any], current: dict[str, Any]) -> bool:
+    names = ("status", "rollout", "push", "forceUpdate", "reason")
+    return any(
+        release.get(name) != current.get(name, False if name == "forceUpdate" else None) for name in names
+    )

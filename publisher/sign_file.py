@@ -1,0 +1,91 @@
+"""`publisher sign FILE`: add one signature to a document or to TUF metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from publisher.documents import sign_document
+from publisher.tree import DirTree, Overlay, write_changes
+from publisher.tuf_repository import (
+    STAGING,
+    delegators_of,
+    dump_metadata,
+    is_complete,
+    metadata_path,
+    parse_metadata,
+)
+from registry_client.errors import ConfigError
+from registry_client.jsontext import MIB, dump_json, parse_json
+from registry_client.store import write_atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from securesystemslib.signer import Signer
+
+_SIGNABLE = ("manifest", "release")
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What a signature came to.
+
+    Attributes:
+        path: the file, where it stands now.
+        signatures: how many it carries.
+        complete: whether it meets its thresholds; None where this cannot be told from the file alone.
+    """
+
+    path: Path
+    signatures: int
+    complete: bool | None
+
+
+def sign_file(path: Path, signer: Signer) -> Signed:
+    """Add one signature to a manifest, a release document or TUF metadata.
+
+    Metadata below `staging/` moves to `metadata/` when its thresholds are met.
+
+    Raises:
+        ConfigError: not a file that is signed. DocumentError: not strict JSON.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be read ({e.strerror})") from e
+    raw = parse_json(data, limit=MIB, where=str(path))
+    if "signed" in raw:
+        return _sign_metadata(path, data, signer)
+    if raw.get("kind") not in _SIGNABLE:
+        raise ConfigError(
+            f"{path}: is neither a manifest, a release document nor TUF metadata",
+            hint="Policy, publishers and blocks are signed through TUF: 'publisher registry policy'.",
+        )
+    signed = sign_document(raw, [signer])
+    write_atomic(path, dump_json(signed))
+    return Signed(path, len(signed["signatures"]), None)
+
+
+def _sign_metadata(path: Path, data: bytes, signer: Signer) -> Signed:
+    parts = path.name.split(".")
+    role = parts[-2] if len(parts) > 1 else ""
+    metadata = parse_metadata(data, role, str(path))
+    folder = path.resolve().parent.parent
+    tree = Overlay(DirTree(folder))
+    delegators = delegators_of(tree, role, metadata)
+    keyid = signer.public_key.keyid
+    if not any(keyid in delegator.get_delegated_role(role).keyids for delegator in delegators):
+        raise ConfigError(
+            f"{path}: key {keyid[:16]}… is not a key of role {role}",
+            hint="Use one of the keys that the root or targets name.",
+        )
+    metadata.sign(signer, append=True)
+    complete = is_complete(role, metadata, delegators)
+    out = path
+    if complete and path.parent.name == STAGING:
+        out = folder / metadata_path(role, metadata.signed.version)
+    write_atomic(out, dump_metadata(role, metadata))
+    if out != path:
+        write_changes(folder, {f"{STAGING}/{path.name}": None})
+    return Signed(out, len(metadata.signatures), complete)

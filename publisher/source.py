@@ -1,0 +1,331 @@
+"""The source manifest on disk: found, read, its version changed in place, and made into what is signed.
+
+It is `manifest.json` in the plugin's folder. Changing the version keeps every other byte as the author wrote
+it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from publisher.pack import artifact_name, pack
+from publisher.schemas import validate_against
+from publisher.source_model import FIRST_VERSION, SourceArtifact, SourceManifest, fill_url
+from registry_client.errors import ConfigError, DocumentError, ManifestError, Problem, PublishError
+from registry_client.jsontext import parse_json
+from registry_client.models.base import problems_of
+from registry_client.models.manifest import MANIFEST_LIMIT, MAX_ARTIFACT_SIZE, Manifest
+from registry_client.names import check_file_name, check_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from registry_client.models.base import Document
+
+SOURCE_NAME = "manifest.json"
+_SPACE = re.compile(r"[ \t\n\r]*")
+_KEY_OF_MAPPING = "['[key]']"
+_VERSION_HINT = "Use X.Y.Z or X.Y.Z-(alpha|beta|rc).N."
+
+
+@dataclass(frozen=True)
+class Source:
+    """A valid source manifest.
+
+    Attributes:
+        model: what it says.
+        raw: the JSON object, without members that are null.
+        path: the file.
+        folder: the folder that its relative paths start from.
+        text: the file's text, line ends as they are.
+    """
+
+    model: SourceManifest
+    raw: dict[str, Any]
+    path: Path
+    folder: Path
+    text: str
+
+
+def find_source(path: Path) -> Path:
+    """The source manifest that a path means: the file itself, or `manifest.json` in the folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = path / SOURCE_NAME if path.is_dir() else path
+    if not found.is_file():
+        raise ConfigError(
+            f"{found}: no such file",
+            hint=f"Name a folder with a {SOURCE_NAME} in it, or the file; 'publisher new' writes one.",
+        )
+    return found
+
+
+def read_source(path: Path) -> tuple[Path, str, dict[str, Any]]:
+    """A source manifest's path, text and JSON object, however wrong it is otherwise.
+
+    Raises:
+        ConfigError: there is none, or it cannot be read.
+        ManifestError: not a JSON object, or ambiguous.
+    """
+    found = find_source(path)
+    try:
+        data = found.read_bytes()
+    except OSError as e:
+        raise ConfigError(f"{found}: cannot be read ({e.strerror})") from e
+    try:
+        raw = parse_json(data, limit=MANIFEST_LIMIT, where=str(found))
+    except DocumentError as e:
+        raise ManifestError(e.where, list(e.problems)) from e
+    return found, data.decode(), without_nulls(raw)
+
+
+def load_source(path: Path) -> Source:
+    """Read a source manifest.
+
+    Raises:
+        ConfigError: there is none, or it cannot be read.
+        ManifestError: it breaks its rules; lists every problem.
+    """
+    found, text, raw = read_source(path)
+    problems = source_problems(raw, str(found))
+    if problems:
+        raise ManifestError(str(found), problems)
+    return Source(SourceManifest.model_validate_json(json.dumps(raw)), raw, found, found.parent, text)
+
+
+def source_problems(raw: dict[str, Any], where: str) -> list[Problem]:
+    """What schema and model find wrong with a source manifest."""
+    return merge(validate_against("source", raw, where), model_problems(SourceManifest, raw))
+
+
+def model_problems(model: type[Document], raw: dict[str, Any]) -> list[Problem]:
+    """What a model finds wrong with a JSON object."""
+    try:
+        model.model_validate_json(json.dumps(raw))
+    except ValidationError as e:
+        return [Problem(p.path.removesuffix(_KEY_OF_MAPPING), p.message) for p in problems_of(e)]
+    return []
+
+
+def merge(first: list[Problem], *others: list[Problem]) -> list[Problem]:
+    """All problems, of the later lists those at paths that no earlier list names."""
+    merged = list(first)
+    for problems in others:
+        known = {problem.path for problem in merged}
+        merged += [problem for problem in problems if problem.path not in known]
+    return merged
+
+
+def without_nulls(value: Any, *, top: bool = True) -> Any:
+    """The value without members that are null, save in `configuration`: there null means something."""
+    if isinstance(value, dict):
+        return {
+            name: member if top and name == "configuration" else without_nulls(member, top=False)
+            for name, member in value.items()
+            if member is not None
+        }
+    if isinstance(value, list):
+        return [without_nulls(item, top=False) for item in value]
+    return value
+
+
+def bump(version: str, part: Literal["patch", "minor", "major"]) -> str:
+    """The next version. A prerelease bumps to its release where that is the wanted step already.
+
+    Raises:
+        PublishError: outside the grammar of versions, or a number would have ten digits.
+    """
+    try:
+        release, _, prerelease = check_version(version).partition("-")
+        major, minor, patch = map(int, release.split("."))
+        ready = {"patch": True, "minor": patch == 0, "major": minor == patch == 0}
+        if prerelease and ready[part]:
+            return release
+        following = {
+            "patch": f"{major}.{minor}.{patch + 1}",
+            "minor": f"{major}.{minor + 1}.0",
+            "major": f"{major + 1}.0.0",
+        }
+        return check_version(following[part])
+    except ValueError as e:
+        raise PublishError(f"version {version[:80]!r} cannot be bumped: {e}", hint=_VERSION_HINT) from e
+
+
+def with_version(source: Source, version: str) -> bytes:
+    """The source's text with another version, everything else byte for byte.
+
+    A missing `version` is put after `name`, spaced as that is.
+
+    Raises:
+        PublishError: outside the grammar of versions.
+    """
+    try:
+        value = json.dumps(check_version(version))
+    except ValueError as e:
+        raise PublishError(f"{source.path}: {e}", hint=_VERSION_HINT) from e
+    text = source.text
+    spans = {member.name: member for member in _members(text)}
+    if "version" in spans:
+        start, end = spans["version"].value
+        return f"{text[:start]}{value}{text[end:]}".encode()
+    name = spans["name"]
+    before, between, end = text[name.gap : name.key[0]], text[name.key[1] : name.value[0]], name.value[1]
+    return f'{text[:end]},{before}"version"{between}{value}{text[end:]}'.encode()
+
+
+@dataclass(frozen=True)
+class _Member:
+    """Where a member of the top object stands: offsets of the space before it, its key, its value."""
+
+    name: str
+    gap: int
+    key: tuple[int, int]
+    value: tuple[int, int]
+
+
+def _members(text: str) -> Iterator[_Member]:
+    """The members of the one object that `parse_json` found this text to be."""
+    decoder = json.JSONDecoder()
+
+    def skip(at: int) -> int:
+        found = _SPACE.match(text, at)
+        return found.end() if found else at
+
+    gap = skip(0) + 1  # after {
+    while text[(start := skip(gap))] != "}":
+        name, key_end = decoder.raw_decode(text, start)
+        value_start = skip(skip(key_end) + 1)  # after :
+        _, value_end = decoder.raw_decode(text, value_start)
+        yield _Member(name, gap, (start, key_end), (value_start, value_end))
+        end = skip(value_end)
+        if text[end] == "}":
+            return
+        gap = end + 1  # after ,
+
+
+def read_artifact(source: Source, index: int, *, version: str) -> tuple[str, bytes] | None:
+    """The file name and bytes of one entry of `artifacts`; None for a file that is at its URL already.
+
+    A packed folder that holds the source manifest holds it with the version that is being published.
+
+    Raises:
+        PackError: the folder cannot be packed.
+        PublishError: the file is not there, empty, too large, or outside the plugin's folder.
+    """
+    entry = (source.model.artifacts or ())[index]
+    if entry.pack is not None:
+        folder = inside(source.folder, entry.pack)
+        replace = (
+            {source.path.name: with_version(source, version)} if folder == source.folder.resolve() else {}
+        )
+        return _packed_name(source, entry, version), pack(
+            folder, id=source.model.id, version=version, replace=replace
+        )
+    if entry.path is None:
+        return None
+    return read_built(source.folder, entry.path)
+
+
+def read_built(folder: Path, path: str) -> tuple[str, bytes]:
+    """The file name and bytes of a file that was built already.
+
+    Raises:
+        PublishError: it is not there, empty, too large, outside the folder, or its name is not portable.
+    """
+    full = inside(folder, path)
+    try:
+        status = full.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise PublishError(f"{path}: is not a file", hint="Name one file, or use pack for a folder.")
+        if not 1 <= status.st_size <= MAX_ARTIFACT_SIZE:
+            raise PublishError(f"{path}: {status.st_size} bytes; an artifact has 1 to {MAX_ARTIFACT_SIZE}")
+        return check_file_name(full.name), full.read_bytes()
+    except FileNotFoundError as e:
+        raise PublishError(f"{path}: no such file below {folder}", hint="Build it first.") from e
+    except OSError as e:
+        raise PublishError(f"{path}: cannot be read ({e.strerror})") from e
+    except ValueError as e:
+        raise PublishError(f"{path}: {e}") from e
+
+
+def inside(folder: Path, path: str) -> Path:
+    """The path below a folder, links resolved.
+
+    Raises:
+        PublishError: it leads out of the folder.
+    """
+    top = folder.resolve()
+    full = (top / path).resolve()
+    if not full.is_relative_to(top):
+        raise PublishError(
+            f"{path}: leads out of {folder}", hint="Keep what is published in the plugin's folder."
+        )
+    return full
+
+
+def _packed_name(source: Source, entry: SourceArtifact, version: str) -> str:
+    """The archive's name; with the ecosystem in it where the plugin has several archives."""
+    several = [artifact for artifact in source.model.artifacts or () if artifact.pack is not None][1:]
+    return artifact_name(source.model.id, version, suffix=entry.ecosystem if several else "")
+
+
+def build_manifest(  # noqa: PLR0913  (each is one member that publishing finds out)
+    source: Source,
+    *,
+    version: str,
+    artifacts: list[dict[str, Any]],
+    initial_status: str | None = None,
+    manifest_url: str | None = None,
+    last_updated: str | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The unsigned manifest, members in the order of the model; what is None or absent is left out.
+
+    Args:
+        source: what the author says.
+        version: the version to publish.
+        artifacts: entries as they are published: ecosystem, url, digest, size, perhaps mediaType.
+        initial_status: `draft` or `released`, if not the source's.
+        manifest_url: where the newest manifest will be served.
+        last_updated: the time, RFC 3339.
+        provenance: where it was built.
+    """
+    known = {
+        **source.raw,
+        "kind": "manifest",
+        "schemaVersion": 1,
+        "version": version,
+        "initialStatus": initial_status or source.model.initial_status,
+        "artifacts": artifacts or None,
+        "manifestUrl": manifest_url,
+        "lastUpdated": last_updated,
+        "provenance": provenance or None,
+    }
+    names = [item.alias or name for name, item in Manifest.model_fields.items()]
+    ordered: dict[str, Any] = without_nulls({name: known[name] for name in names if name in known})
+    return ordered
+
+
+__all__ = [
+    "FIRST_VERSION",
+    "SOURCE_NAME",
+    "Source",
+    "SourceArtifact",
+    "SourceManifest",
+    "build_manifest",
+    "bump",
+    "fill_url",
+    "find_source",
+    "load_source",
+    "read_artifact",
+    "with_version",
+]

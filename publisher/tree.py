@@ -1,0 +1,137 @@
+"""A registry's files: a working tree, and changes on top of one that are written together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from registry_client.errors import ConfigError
+from registry_client.store import write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+TIMESTAMP = "metadata/timestamp.json"
+
+
+class Tree(Protocol):
+    """Files by path; paths are relative, with `/`."""
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a regular file, or None."""
+
+    def paths(self, folder: str) -> Iterable[str]:
+        """All paths of regular files below a folder, sorted."""
+
+
+class DirTree:
+    """A folder on disk. Symbolic links are not followed: they count as absent.
+
+    Args:
+        root: the registry's top folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a regular file, or None."""
+        full = self.root / path
+        try:
+            if full.is_symlink() or not full.is_file():
+                return None
+            return full.read_bytes()
+        except OSError as e:
+            raise ConfigError(f"{full}: cannot be read ({e.strerror})") from e
+
+    def paths(self, folder: str) -> Iterator[str]:
+        """All paths of regular files below a folder, sorted."""
+        top = self.root / folder
+        found = []
+        for here, folders, files in os.walk(top):
+            folders[:] = [name for name in folders if not (Path(here) / name).is_symlink()]
+            for name in files:
+                full = Path(here) / name
+                if not full.is_symlink() and not name.startswith(".tmp-"):
+                    found.append(full.relative_to(self.root).as_posix())
+        return iter(sorted(found))
+
+
+class MemoryTree:
+    """Files in memory."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self.files = dict(files)
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a file, or None."""
+        return self.files.get(path)
+
+    def paths(self, folder: str) -> Iterator[str]:
+        """All paths below a folder, sorted."""
+        prefix = f"{folder}/" if folder else ""
+        return iter(sorted(path for path in self.files if path.startswith(prefix)))
+
+
+class Overlay:
+    """Changes on top of a tree, kept in memory until all of them are wanted.
+
+    Args:
+        base: what is below.
+    """
+
+    def __init__(self, base: Tree) -> None:
+        self.base = base
+        self.changes: dict[str, bytes | None] = {}
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a file as changed, or None."""
+        return self.changes[path] if path in self.changes else self.base.read(path)
+
+    def paths(self, folder: str) -> Iterator[str]:
+        """All paths below a folder as changed, sorted."""
+        prefix = f"{folder}/" if folder else ""
+        paths = set(self.base.paths(folder)) | {path for path in self.changes if path.startswith(prefix)}
+        return iter(sorted(path for path in paths if self.changes.get(path, b"") is not None))
+
+    def write(self, path: str, data: bytes) -> None:
+        """Change a file; writing what is there already changes nothing."""
+        if self.base.read(path) == data:
+            self.changes.pop(path, None)
+        else:
+            self.changes[path] = data
+
+    def delete(self, path: str) -> None:
+        """Remove a file."""
+        if self.base.read(path) is None:
+            self.changes.pop(path, None)
+        else:
+            self.changes[path] = None
+
+
+def write_order(changes: Mapping[str, bytes | None]) -> list[str]:
+    """Paths in the order in which a reader never sees a gap: new files, the timestamp, then deletions."""
+    return sorted(changes, key=lambda path: (changes[path] is None, path == TIMESTAMP, path))
+
+
+def write_changes(root: Path, changes: Mapping[str, bytes | None]) -> None:
+    """Write changes into a folder, each file by rename.
+
+    Raises:
+        ConfigError: a file cannot be written; running again completes the rest.
+    """
+    for path in write_order(changes):
+        data = changes[path]
+        try:
+            if data is None:
+                with contextlib.suppress(FileNotFoundError):
+                    (root / path).unlink()
+            else:
+                write_atomic(root / path, data)
+        except OSError as e:
+            raise ConfigError(
+                f"{root / path}: cannot be written ({e.strerror or e})",
+                hint="Free space or permissions; then run it again.",
+            ) from e

@@ -1,0 +1,256 @@
+"""TUF metadata of a registry, written through python-tuf's `Repository`: an edit of a role is one transaction.
+
+Each role's metadata carries for how many days it is signed (`x-plugin-registry-expiry-days`), so that renewing it needs no other file.
+A version that lacks signatures is staged, not served: `publisher sign` adds one at a time until its threshold is met.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from securesystemslib.exceptions import UnverifiedSignatureError
+from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
+from tuf.api.metadata import (
+    Delegations,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+from tuf.api.serialization.json import JSONSerializer
+from tuf.repository import Repository
+
+from publisher.tree import TIMESTAMP, Overlay, Tree
+from registry_client.digest import Digest
+from registry_client.errors import ConfigError, RegistrarError, VerificationError
+from registry_client.trust import EXPIRY_DAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from securesystemslib.signer import Signer
+
+ONLINE = ("registrar", "snapshot", "timestamp")
+OFFLINE = ("root", "targets", "blocks")
+DEFAULT_DAYS = {"root": 365, "targets": 180, "blocks": 180, "registrar": 21, "snapshot": 21, "timestamp": 7}
+STAGING = "staging"
+_COMPACT = JSONSerializer(compact=True)
+_READABLE = JSONSerializer(compact=False)
+_TYPES: dict[str, type[Any]] = {"root": Root, "timestamp": Timestamp, "snapshot": Snapshot}
+_VERSIONED = re.compile(r"(?:metadata|staging)/([1-9][0-9]*)\.([a-z]+)\.json")
+
+
+def latest_version(tree: Tree, role: str, folder: str = "metadata") -> int:
+    """The highest version of a role's metadata in a folder; 0 if there is none."""
+    versions = [0]
+    for path in tree.paths(folder):
+        match = _VERSIONED.fullmatch(path)
+        if match and match[2] == role:
+            versions.append(int(match[1]))
+    return max(versions)
+
+
+def metadata_path(role: str, version: int, folder: str = "metadata") -> str:
+    """Where a version of a role's metadata stands."""
+    return TIMESTAMP if role == "timestamp" else f"{folder}/{version}.{role}.json"
+
+
+def read_metadata(tree: Tree, role: str, version: int, folder: str = "metadata") -> Metadata[Any]:
+    """Metadata as it stands, its signatures unchecked.
+
+    Raises:
+        VerificationError: missing, or not metadata of that role.
+    """
+    path = metadata_path(role, version, folder)
+    data = tree.read(path)
+    if data is None:
+        raise VerificationError(
+            f"{path}: missing", hint="Restore it from Git history: 'git checkout HEAD~1 -- metadata'."
+        )
+    return parse_metadata(data, role, path)
+
+
+def parse_metadata(data: bytes, role: str, where: str) -> Metadata[Any]:
+    """Metadata out of bytes, its signatures unchecked.
+
+    Raises:
+        VerificationError: not metadata of that role.
+    """
+    try:
+        metadata: Metadata[Any] = Metadata.from_bytes(data)
+    except (RepositoryError, ValueError) as e:
+        raise VerificationError(f"{where}: is not TUF metadata: {e}") from e
+    if not isinstance(metadata.signed, _TYPES.get(role, Targets)):
+        raise VerificationError(f"{where}: is metadata of type {metadata.signed.type}, not of role {role}")
+    return metadata
+
+
+def add_target(targets: Targets, path: str, data: bytes) -> str:
+    """Name a target in a role's metadata.
+
+    Returns:
+        Where the target is served: below `targets/`, its name prefixed with its digest.
+    """
+    targets.targets[path] = TargetFile.from_data(path, data, ["sha256"])
+    return served_path(path, Digest.of(data))
+
+
+def served_path(path: str, digest: Digest) -> str:
+    """Where a target is served."""
+    folder, _, name = path.rpartition("/")
+    return f"targets/{folder}/{digest.hex}.{name}" if folder else f"targets/{digest.hex}.{name}"
+
+
+class TufRepository(Repository):
+    """A registry's TUF metadata in a tree.
+
+    Args:
+        tree: where metadata is read and written.
+        signers: all signers at hand; each role takes those whose keyid it knows.
+        now: the time of signing, UTC.
+        days: expiry in days for roles made anew.
+    """
+
+    def __init__(
+        self, tree: Overlay, signers: Iterable[Signer], now: datetime, days: dict[str, int] | None = None
+    ) -> None:
+        self.tree = tree
+        self.now = now.astimezone(UTC).replace(microsecond=0)
+        self._signers = {signer.public_key.keyid: signer for signer in signers}
+        self._days = days or DEFAULT_DAYS
+        self.staged: list[str] = []
+
+    def open(self, role: str) -> Metadata[Any]:
+        """The newest metadata of a role, staged versions included; a first version if there is none."""
+        if role == "timestamp":
+            data = self.tree.read(TIMESTAMP)
+            return parse_metadata(data, role, TIMESTAMP) if data else self._first(role)
+        served, staged = latest_version(self.tree, role), latest_version(self.tree, role, STAGING)
+        if staged > served:
+            metadata = read_metadata(self.tree, role, staged, STAGING)
+            metadata.signed.version -= 1  # close() writes the same version again
+            return metadata
+        return read_metadata(self.tree, role, served) if served else self._first(role)
+
+    def close(self, role: str, md: Metadata[Any]) -> None:
+        """Sign the next version of a role and write it, or stage it if signatures are missing.
+
+        Raises:
+            ConfigError: no key of this role is at hand.
+        """
+        signed = md.signed
+        signed.version += 1
+        days = int(signed.unrecognized_fields.setdefault(EXPIRY_DAYS, self._days[role]))
+        signed.expires = self.now + timedelta(days=days)
+        md.signatures.clear()
+        delegators = self._delegators(role, md)
+        keyids = {keyid for delegator in delegators for keyid in delegator.get_delegated_role(role).keyids}
+        mine = [signer for keyid, signer in sorted(self._signers.items()) if keyid in keyids]
+        if not mine:
+            listed = ", ".join(sorted(f"{keyid[:16]}…" for keyid in keyids))
+            raise ConfigError(f"no key of role {role} was given", hint=f"Give one of {listed} with --key.")
+        for signer in mine:
+            md.sign(signer, append=True)
+        self._write(role, md, complete=is_complete(role, md, delegators))
+
+    def _write(self, role: str, md: Metadata[Any], *, complete: bool) -> None:
+        version = md.signed.version
+        folder = "metadata" if complete else STAGING
+        self.tree.delete(metadata_path(role, version, STAGING)) if role != "timestamp" else None
+        if not complete:
+            if role in ONLINE:
+                raise RegistrarError(f"the keys given do not reach the threshold of role {role}")
+            self.staged.append(metadata_path(role, version, STAGING))
+        self.tree.write(metadata_path(role, version, folder), dump_metadata(role, md))
+
+    def _delegators(self, role: str, md: Metadata[Any]) -> list[Root | Targets]:
+        return delegators_of(self.tree, role, md)
+
+    def _first(self, role: str) -> Metadata[Any]:
+        signed = _TYPES.get(role, Targets)()
+        signed.version = 0
+        signed.unrecognized_fields[EXPIRY_DAYS] = self._days[role]
+        if role == "snapshot":
+            signed.meta = {}
+        if role == "timestamp":
+            signed.snapshot_meta = MetaFile(1)
+        return Metadata(signed)
+
+    @property
+    def targets_infos(self) -> dict[str, MetaFile]:
+        """What the snapshot says of the roles below `targets`: their newest complete versions."""
+        infos = {}
+        for role in ("targets", "blocks", "registrar"):
+            version = latest_version(self.tree, role)
+            if version:
+                data = self.tree.read(metadata_path(role, version)) or b""
+                infos[f"{role}.json"] = MetaFile.from_data(version, data, ["sha256"])
+        return infos
+
+    @property
+    def snapshot_info(self) -> MetaFile:
+        """What the timestamp says of the newest snapshot."""
+        version = latest_version(self.tree, "snapshot")
+        data = self.tree.read(metadata_path("snapshot", version)) or b""
+        return MetaFile.from_data(version, data, ["sha256"])
+
+
+def dump_metadata(role: str, md: Metadata[Any]) -> bytes:
+    """Metadata as it is written: online roles compact, those that people review indented."""
+    return md.to_bytes(_COMPACT if role in ONLINE else _READABLE) + b"\n"
+
+
+def delegators_of(tree: Tree, role: str, md: Metadata[Any]) -> list[Root | Targets]:
+    """Whose thresholds metadata of a role must meet; for a new root, the old root's and its own."""
+    if role == "root":
+        roots: list[Root | Targets] = [md.signed]
+        previous = md.signed.version - 1
+        if previous:
+            roots.append(read_metadata(tree, "root", previous).signed)
+        return roots
+    if role in {"targets", "snapshot", "timestamp"}:
+        return [read_metadata(tree, "root", latest_version(tree, "root")).signed]
+    staged, served = latest_version(tree, "targets", STAGING), latest_version(tree, "targets")
+    folder = STAGING if staged > served else "metadata"
+    targets: Targets = read_metadata(tree, "targets", max(staged, served), folder).signed
+    return [targets]
+
+
+def is_complete(role: str, md: Metadata[Any], delegators: list[Root | Targets]) -> bool:
+    """Whether every delegator's threshold is met."""
+    try:
+        for delegator in delegators:
+            delegator.verify_delegate(role, md.signed_bytes, md.signatures)
+    except (UnsignedMetadataError, UnverifiedSignatureError):
+        return False
+    return True
+
+
+def delegations(blocks: list[Any], registrar: list[Any]) -> Delegations:
+    """What `targets` delegates: blocks.json to any one maintainer on call, the index to the registrar.
+
+    Args:
+        blocks: public keys of the blocks role.
+        registrar: public keys of the registrar role.
+    """
+    from tuf.api.metadata import DelegatedRole  # noqa: PLC0415
+
+    keys = {key.keyid: key for key in (*blocks, *registrar)}
+    roles = {
+        "blocks": DelegatedRole(
+            "blocks", [key.keyid for key in blocks], 1, terminating=True, paths=["blocks.json"]
+        ),
+        "registrar": DelegatedRole(
+            "registrar",
+            [key.keyid for key in registrar],
+            1,
+            terminating=True,
+            paths=["registry.json", "index/*.json"],
+        ),
+    }
+    return Delegations(keys, roles)

@@ -1,0 +1,1 @@
+"""The command `plugin`: what a host's owner asks of a registry."""

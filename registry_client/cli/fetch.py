@@ -1,0 +1,138 @@
+"""The commands about files: `download` and `verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from registry_client.cli import text
+from registry_client.cli.options import JsonFlag, Spec, complete_id
+from registry_client.cli.progress import progress_bars
+from registry_client.cli.state import parse_exact, parse_spec, state_of
+
+if TYPE_CHECKING:
+    from registry_client.cli.output import Output
+    from registry_client.verify_file import FileReport
+
+
+def download(
+    ctx: typer.Context,
+    spec: Spec,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files; made if missing.")
+    ] = Path(),
+    ecosystem: Annotated[
+        str | None,
+        typer.Option(
+            metavar="E",
+            help="Only artifacts for this kind of host: python, wordpress, shopify or custom.",
+            show_default=False,
+        ),
+    ] = None,
+    _json: JsonFlag = False,
+) -> None:
+    """Download a version's artifacts, verified, and print their paths.
+
+    A file appears in the folder complete and with its signed digest, or not at all; one of the same name is
+    replaced.
+    """
+    state = state_of(ctx)
+    plugin_id, range_text = parse_spec(spec)
+    client = state.client(choosing=True)
+    found = client.resolve(plugin_id, range_text)
+    for warning in found.warnings:
+        state.output.warn(warning)
+    with progress_bars(state.output) as progress:
+        paths = client.download(found.manifest, output, ecosystem=ecosystem, progress=progress)
+    artifacts = [a for a in found.manifest.model.artifacts or () if ecosystem in {None, a.ecosystem}]
+    document = {
+        "id": plugin_id,
+        "version": found.info.version,
+        "status": found.info.standing.status,
+        "publisher": found.manifest.publisher,
+        "payloadDigest": found.manifest.payload_digest,
+        "files": [
+            {"path": str(path), "ecosystem": a.ecosystem, "digest": a.digest, "size": a.size}
+            for path, a in zip(paths, artifacts, strict=True)
+        ],
+    }
+    state.output.result(document, [str(path) for path in paths])
+    total = text.size(sum(a.size for a in artifacts))
+    state.output.note(
+        f"{plugin_id} {found.info.version}: {text.counted(len(paths), 'file')}, {total}, verified"
+    )
+    state.used(client)
+
+
+def verify(
+    ctx: typer.Context,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A manifest, a release, or an artifact.", show_default=False),
+    ],
+    spec: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ID[==VERSION]",
+            help="What it should be of; by default what it says itself, or its name: ID-VERSION.zip.",
+            autocompletion=complete_id,
+            show_default=False,
+        ),
+    ] = None,
+    _json: JsonFlag = False,
+) -> None:
+    """Check that a file is exactly what was published, and say of which plugin, version and publisher it is.
+
+    A manifest or release is held against the index and its publisher's keys. Any other file is looked for, by
+    its digest, among the artifacts that the plugin's signed manifests name. The exit code is 6 if it is not
+    what was published. A yanked or blocked version still verifies, with a warning: being genuine is not being
+    fit for use.
+    """
+    from registry_client.verify_file import verify_file
+
+    state = state_of(ctx)
+    plugin_id, version = None, None
+    if spec is not None:
+        plugin_id, range_text = parse_spec(spec)
+        version = parse_exact(spec)[1] if range_text else None
+    client = state.client()
+    report = client.session.retrying(lambda: verify_file(client, file, plugin_id, version))
+    for warning in report.warnings:
+        state.output.warn(warning)
+    document = {
+        "verified": True,
+        "file": str(file),
+        "kind": report.kind,
+        "id": report.info.id,
+        "version": report.info.version,
+        "publisher": report.publisher,
+        "keyids": sorted(report.keyids),
+        "status": report.info.standing.status,
+        "reason": report.info.standing.reason,
+        "digest": report.digest,
+        "size": report.size,
+        "payloadDigest": report.payload_digest,
+    }
+    state.output.result(document, _verify_lines(file, report, state.output))
+    state.used(client)
+
+
+def _verify_lines(file: Path, report: FileReport, output: Output) -> list[str]:
+    keys = sorted(report.keyids)
+    signed = "manifest signed by" if report.kind == "artifact" else "signed by"
+    of = f"{report.kind} of {report.info.id} {report.info.version}"
+    return [
+        f"{text.clean(str(file))}: {text.paint('verified', 'green', enabled=output.coloured)}, the {of}",
+        *text.facts(
+            (
+                ("publisher", report.publisher),
+                (signed, ", ".join(keys if output.verbose else [f"{key[:16]}…" for key in keys])),
+                ("status", text.paint_status(report.info.standing.status, enabled=output.coloured)),
+                ("reason", text.clean(report.info.standing.reason)),
+                ("digest", report.digest),
+                ("size", text.size(report.size)),
+            )
+        ),
+    ]

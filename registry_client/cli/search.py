@@ -1,0 +1,68 @@
+"""`plugin search`, and a way to it that needs no option parser.
+
+People search interactively, and what was verified a minute ago is read from disk in milliseconds; typer
+(with pydantic, which it imports to convert arguments) takes many times as long to import. So the plain form
+of the command is recognised here. Anything else goes to typer, which understands the same form in the same
+way: the tests hold the two together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registry_client.cli import text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from registry_client.cli.state import State
+
+_WITH_VALUE = {"--registry", "--root"}
+
+
+def parse_plain(arguments: Sequence[str], state: State) -> list[str] | None:
+    """The words of `[--registry URL] [--root FILE] [--json] search [TEXT…] [--json]`.
+
+    None for any other form. Sets the options in `state` if it is that form.
+    """
+    values: dict[str, str] = {}
+    rest = list(arguments)
+    while rest and rest[0] != "search":
+        option = rest.pop(0)
+        if option in _WITH_VALUE and rest and not rest[0].startswith("-"):
+            values[option] = rest.pop(0)
+        elif option != "--json":
+            return None
+    words = [word for word in rest[1:] if word != "--json"]
+    if not rest or any(word.startswith("-") for word in words):
+        return None
+    state.registry = values.get("--registry", "")
+    state.root = Path(values["--root"]) if "--root" in values else None
+    return words
+
+
+def run_search(state: State, words: Sequence[str]) -> None:
+    """Search the catalogue and print what is found."""
+    client = state.client()
+    wanted = " ".join(words)
+    entries = client.search(wanted)
+    output = state.output
+    colour = output.coloured
+    rows = (
+        (
+            text.paint(text.clean(entry.id), "bold", enabled=colour),
+            text.clean(entry.version),
+            text.clean(f"[deprecated: {entry.deprecated}] " if entry.deprecated else "")
+            + text.clean(f"{entry.name} - {entry.description}" if entry.description else entry.name),
+        )
+        for entry in entries
+    )
+    found = [entry.to_json() for entry in entries] if output.as_json else []
+    lines = [] if output.as_json else text.table(rows, width=output.width)
+    output.result({"registry": client.session.urls[0], "plugins": found}, lines)
+    if entries:
+        output.note(text.counted(len(entries), "plugin"))
+    else:
+        output.note(f"no plugin has {wanted!r} in its catalogue line" if wanted else "the catalogue is empty")
+    state.used(client)

@@ -1,0 +1,413 @@
+"""`RegistryClient`: read a registry by URL and verify everything.
+
+The chain, each link checked before the next is used: pinned root, timestamp, snapshot, targets, blocks, registrar (TUF), one
+index shard, the publisher's keys, the manifest, the artifact.
+"""
+
+from __future__ import annotations
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registry_client import catalogue
+from registry_client.errors import (
+    ConfigError,
+    DigestError,
+    NotFoundError,
+    PluginWarning,
+    RegistryError,
+    RollbackError,
+    SignatureError,
+    VerificationError,
+    YankedError,
+)
+from registry_client.names import check_plugin_id, check_version
+from registry_client.session import Refreshed, Session, Settings, utc_now
+from registry_client.store import Directories
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from registry_client.catalogue import CatalogueEntry
+    from registry_client.digest import Digest
+    from registry_client.models.blocks import Block
+    from registry_client.models.index import IndexLine
+    from registry_client.models.release import Release
+    from registry_client.resolve import Host, Update, VersionInfo
+    from registry_client.session import Fetcher
+    from registry_client.signed import PublisherKeys, VerifiedManifest
+
+TTL = 300.0
+_PARALLEL = 16
+_ROOT_LIMIT = 512_000
+
+
+def warn(message: str) -> None:
+    """The default for `on_warning`: a `PluginWarning`."""
+    warnings.warn(message, PluginWarning, stacklevel=3)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A version chosen for a host, with its verified manifest.
+
+    Attributes:
+        manifest: the verified manifest.
+        info: how the version stands.
+        warnings: what the user should be told (deprecated…).
+    """
+
+    manifest: VerifiedManifest
+    info: VersionInfo
+    warnings: tuple[str, ...]
+
+
+class RegistryClient:
+    """Reads one registry. Threads may share an object, and processes may share the directories.
+
+    Args:
+        url: the registry's base URL.
+        root: the pinned root of trust: bytes of a `N.root.json`, or the path of one.
+        mirrors: further URLs with the same tree, tried in order; those of the policy follow.
+        directories: where state and cache are; by default where the platform keeps such files.
+        host: for which host versions are chosen; by default a stable one with this machine's installation id.
+        allow_dev_keys: accept development keys, whose private halves anyone can read.
+        ttl: seconds within which a host is not asked again.
+        timeout: total seconds for the network of one call.
+        download_timeout: the same for artifacts.
+        clock: the time, UTC.
+        on_warning: called with what an owner should know, such as a stale index.
+        transport: reaches the hosts; by default HTTP.
+
+    Raises:
+        ConfigError: the URL or the root cannot be used.
+    """
+
+    def __init__(  # noqa: PLR0913  (keyword options, each with a default)
+        self,
+        url: str,
+        *,
+        root: bytes | str | Path,
+        mirrors: Sequence[str] = (),
+        directories: Directories | None = None,
+        host: Host | None = None,
+        allow_dev_keys: bool = False,
+        ttl: float = TTL,
+        timeout: float = 30.0,
+        download_timeout: float = 600.0,
+        clock: Callable[[], datetime] = utc_now,
+        on_warning: Callable[[str], None] = warn,
+        transport: Fetcher | None = None,
+    ) -> None:
+        settings = Settings(ttl, timeout, download_timeout, clock, on_warning, allow_dev_keys)
+        pinned = root if isinstance(root, bytes) else read_root(Path(root))
+        where = directories or Directories.default()
+        self._session = Session((url, *mirrors), pinned, where, settings, transport)
+        self._host = host
+
+    @property
+    def session(self) -> Session:
+        """Hosts, state and cache, for tools that report on them."""
+        return self._session
+
+    @property
+    def host(self) -> Host:
+        """For which host versions are chosen."""
+        if self._host is None:
+            from registry_client.resolve import Host  # noqa: PLC0415
+
+            self._host = Host(self._session.store.install_id())
+        return self._host
+
+    def refresh(self) -> Refreshed:
+        """Ask a host for the current state now.
+
+        Raises:
+            VerificationError: what the hosts serve is not to be trusted.
+            FetchError: no host can be reached and nothing is cached.
+        """
+        refreshed = self._session.refresh()
+        self._session.blocks()
+        return refreshed
+
+    def search(self, text: str = "") -> list[CatalogueEntry]:
+        """Entries of the catalogue that hold every word of `text`.
+
+        Raises:
+            RegistryError: the catalogue cannot be had or verified.
+        """
+        data = self._session.cached_catalogue()
+        if data is None:
+            data = self._session.retrying(lambda: self._session.target(catalogue.CATALOGUE_PATH))
+        return catalogue.search(catalogue.parse_catalogue(data, catalogue.CATALOGUE_PATH), text)
+
+    def versions(self, plugin_id: str) -> list[VersionInfo]:
+        """All versions of a plugin, oldest first, as they stand now.
+
+        Raises:
+            NotFoundError: no such plugin. RollbackError: a release is older than one seen before.
+        """
+        _check_id(plugin_id)
+        return self._session.retrying(lambda: self._versions(plugin_id))
+
+    def resolve(self, plugin_id: str, range_text: str | None = None) -> Resolution:
+        """The newest version that fits a range and may be used, with its verified manifest.
+
+        Args:
+            plugin_id: the plugin.
+            range_text: PEP 440 specifiers; None for any; `==X.Y.Z` for exactly that version.
+
+        Raises:
+            ResolutionError: none fits. VerificationError: what fits does not verify.
+        """
+        from registry_client.resolve import choose  # noqa: PLC0415
+
+        def work() -> Resolution:
+            choice = choose(plugin_id, self.versions(plugin_id), range_text, self.host)
+            return Resolution(self.line_manifest(choice.info.line), choice.info, choice.warnings)
+
+        return self._session.retrying(work)
+
+    def manifest(self, plugin_id: str, version: str) -> VerifiedManifest:
+        """The verified manifest of one version, if its status allows asking for it exactly."""
+        return self.resolve(plugin_id, f"=={_check_version(version)}").manifest
+
+    def manifests(
+        self, plugin_ids: Iterable[str] | None = None
+    ) -> dict[str, VerifiedManifest | RegistryError]:
+        """The newest usable manifest of each plugin, fetched in parallel.
+
+        One bad plugin never hides the others: its error stands in its place.
+
+        Args:
+            plugin_ids: which; by default all of the catalogue.
+        """
+        wanted = [entry.id for entry in self.search()] if plugin_ids is None else list(plugin_ids)
+        self._session.view()
+
+        def one(plugin_id: str) -> VerifiedManifest | RegistryError:
+            try:
+                return self.resolve(plugin_id).manifest
+            except RegistryError as e:
+                return e
+
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            return dict(zip(wanted, pool.map(one, wanted), strict=True))
+
+    def check_update(self, plugin_id: str, installed: str) -> Update | None:
+        """The update that this installation is offered, or None.
+
+        Args:
+            plugin_id: the plugin.
+            installed: the version that is there.
+        """
+        from registry_client.resolve import choose_update  # noqa: PLC0415
+
+        return choose_update(self.versions(plugin_id), _check_version(installed), self.host)
+
+    def update_manifest(self, update: Update) -> VerifiedManifest:
+        """The verified manifest of an update, with its changelog."""
+        return self._session.retrying(lambda: self.line_manifest(update.info.line))
+
+    def pinned(self, plugin_id: str, version: str, payload_digest: Digest) -> VerifiedManifest:
+        """What a lock pins by payload digest: to be had even when the index has expired, under the last known blocks.
+
+        Raises:
+            YankedError: a block refuses it. DigestError: not what the lock pins. SignatureError: not signed.
+        """
+        from registry_client.locked import fetch_pinned  # noqa: PLC0415
+
+        return fetch_pinned(self, _check_id(plugin_id), _check_version(version), payload_digest)
+
+    def blocked(self, plugin_id: str, version: str, payload_digest: Digest | None = None) -> list[Block]:
+        """The blocks that hold this version."""
+        from registry_client.status import blocks_of  # noqa: PLC0415
+
+        return blocks_of(
+            self._session.blocks(), _check_id(plugin_id), _check_version(version), payload_digest
+        )
+
+    def download(
+        self,
+        manifest: VerifiedManifest,
+        folder: Path,
+        *,
+        ecosystem: str | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> list[Path]:
+        """Download a version's artifacts, verified, into a folder.
+
+        Args:
+            manifest: what `resolve` or `manifest` gave.
+            folder: made if missing; files appear in it complete or not at all.
+            ecosystem: only artifacts for this kind of host.
+            progress: called with file name, bytes so far and total bytes.
+
+        Raises:
+            NotFoundError: there is no such artifact. FetchError, DigestError: it cannot be had.
+        """
+        from registry_client.artifacts import download_artifacts  # noqa: PLC0415
+
+        return self._session.retrying(
+            lambda: download_artifacts(
+                self._session, manifest, folder, ecosystem=ecosystem, progress=progress
+            )
+        )
+
+    # -- one plugin -----------------------------------------------------------------------------------------------
+
+    def _versions(self, plugin_id: str) -> list[VersionInfo]:
+        """What `versions` gives, for one attempt."""
+        from registry_client.shards import find_shard, parse_shard  # noqa: PLC0415
+
+        view = self._session.view()
+        path = find_shard(plugin_id, lambda candidate: view.find(candidate) is not None)
+        lines = parse_shard(self._session.target(path), path, plugin_id) if path else []
+        if not lines:
+            raise NotFoundError(
+                f"{self._session.urls[0]} has no plugin {plugin_id!r}", hint="Look for it: 'plugin search'."
+            )
+        blocks = self._session.blocks()
+        releases = [self._release(line) for line in lines]
+        self._check_revisions(plugin_id, lines, releases)
+        return [self._info(line, release, blocks) for line, release in zip(lines, releases, strict=True)]
+
+    def _info(
+        self, line: IndexLine, release: Release | RegistryError | None, blocks: tuple[Block, ...]
+    ) -> VersionInfo:
+        from registry_client.resolve import VersionInfo  # noqa: PLC0415
+        from registry_client.status import standing_of  # noqa: PLC0415
+
+        if isinstance(release, RegistryError):
+            return VersionInfo(line, None, standing_of(line, None, blocks), release)
+        return VersionInfo(line, release, standing_of(line, release, blocks))
+
+    def _release(self, line: IndexLine) -> Release | RegistryError | None:
+        """The line's release document, verified; the error if it does not verify; None if there is none."""
+        from registry_client.signed import parse_embedded_release, verify_release  # noqa: PLC0415
+
+        if line.release is None:
+            return None
+        where = f"release of {line.id} {line.version}"
+        try:
+            document = parse_embedded_release(line.release, where)
+            if (document.model.id, document.model.version) != (line.id, line.version):
+                raise SignatureError(f"{where}: is for {document.model.id} {document.model.version}")
+            keys = self._publisher_of(line)
+            registry = self._session.policy().registry
+            return verify_release(
+                document, keys, registry=registry, manifest=line.manifest.payload_digest
+            ).model
+        except (VerificationError, ConfigError) as e:
+            return e
+
+    def _publisher_of(self, line: IndexLine) -> PublisherKeys:
+        keys = self._session.publisher(line.publisher)
+        if not keys.covers(line.id):
+            raise SignatureError(
+                f"{line.id}: the index names publisher {line.publisher!r}, who may not publish it"
+            )
+        return keys
+
+    def _check_revisions(
+        self, plugin_id: str, lines: list[IndexLine], releases: list[Release | RegistryError | None]
+    ) -> None:
+        """Refuse releases that are older than those seen before; remember the newest.
+
+        Raises:
+            RollbackError: lower, gone, or equal with other content.
+        """
+        from registry_client.jsontext import payload_digest_of  # noqa: PLC0415
+
+        store = self._session.store
+        seen = store.read_revisions(plugin_id)
+        now = dict(seen)
+        for line, release in zip(lines, releases, strict=True):
+            known = seen.get(line.version)
+            if isinstance(release, RegistryError):
+                continue
+            have = (release.revision, str(payload_digest_of(line.release or {}))) if release else (0, "")
+            if known is not None and (have[0] < known[0] or (have[0] == known[0] and have[1] != known[1])):
+                raise RollbackError(
+                    f"{plugin_id} {line.version}: the index offers release revision {have[0]}, "
+                    f"but revision {known[0]}{' with other content' if have[0] == known[0] else ''} was seen before",
+                    hint="Someone may be trying to undo a yank or a rollout. Tell the registry's maintainers.",
+                )
+            if release is not None:
+                now[line.version] = have
+        if now != seen:
+            with store.locked(self._session.settings.timeout):
+                merged = store.read_revisions(plugin_id)
+                newest = {v: max(now.get(v, (0, "")), merged.get(v, (0, ""))) for v in {**now, **merged}}
+                store.write_revisions(plugin_id, newest)
+
+    def line_manifest(self, line: IndexLine) -> VerifiedManifest:
+        """Fetch and verify the manifest of an index line, and compare the line with it.
+
+        Raises:
+            DigestError, SignatureError: not what was signed. VerificationError: the index misstates it.
+        """
+        from registry_client.signed import parse_manifest, verify_manifest  # noqa: PLC0415
+
+        keys = self._publisher_of(line)
+        ref = line.manifest
+        data = self._session.file(ref.path, digest=ref.digest, size=ref.size)
+        document = parse_manifest(data, ref.path)
+        if document.payload_digest != ref.payload_digest:
+            raise DigestError(
+                f"{ref.path}: payload digest {document.payload_digest}, but the index states {ref.payload_digest}"
+            )
+        verified = verify_manifest(document, keys)
+        stated = {
+            "id": (line.id, verified.model.id),
+            "version": (line.version, verified.model.version),
+            "initialStatus": (line.initial_status, verified.model.initial_status),
+            "requires": (line.requires, verified.model.requires),
+        }
+        for name, (index, manifest) in stated.items():
+            if index != manifest:
+                raise VerificationError(
+                    f"{ref.path}: the index states another {name} than the signed manifest",
+                    hint="The index was not made by an honest registrar. Tell the registry's maintainers.",
+                )
+        return verified
+
+
+def read_root(path: Path) -> bytes:
+    """The bytes of a pinned root.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_ROOT_LIMIT + 1)
+    except OSError as e:
+        raise ConfigError(
+            f"{path}: the root of trust cannot be read ({e.strerror})",
+            hint="Get metadata/1.root.json from the registry's maintainers over a channel you trust, and pin that file.",
+        ) from e
+    if len(data) > _ROOT_LIMIT:
+        raise ConfigError(f"{path}: larger than {_ROOT_LIMIT} bytes; not a root of trust")
+    return data
+
+
+def _check_id(plugin_id: str) -> str:
+    try:
+        return check_plugin_id(plugin_id)
+    except ValueError as e:
+        raise ConfigError(str(e)) from e
+
+
+def _check_version(version: str) -> str:
+    try:
+        return check_version(version)
+    except ValueError as e:
+        raise ConfigError(str(e)) from e
+
+
+__all__ = ["RegistryClient", "Resolution", "YankedError", "read_root", "warn"]

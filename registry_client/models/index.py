@@ -1,0 +1,79 @@
+"""`index/<bits>.json`: a line for each version ever indexed. Written and signed by the registrar, TUF role `registrar`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import Len
+from pydantic import Field
+
+from registry_client.digest import Digest
+from registry_client.jsontext import MIB
+from registry_client.models.base import Document, PluginId, Reason, RelativePath, Time, Version
+from registry_client.models.manifest import MANIFEST_LIMIT, Requires
+
+SHARD_LIMIT = MIB
+CATALOGUE_LIMIT = 16 * MIB
+MAX_BITS = 9
+
+
+class ManifestRef(Document):
+    """Where a manifest is and what it must be."""
+
+    path: RelativePath
+    """Path below the base URL. Never reused for other bytes."""
+    digest: Digest
+    """sha256 of the file."""
+    size: Annotated[int, Field(ge=1, le=MANIFEST_LIMIT)]
+    """Its length in bytes."""
+    payload_digest: Digest
+    """The version's identity: sha256 of the RFC 8785 bytes without signatures."""
+
+
+class Quarantine(Document):
+    """Why the registrar keeps a version from being resolved."""
+
+    cause: Literal["signature", "artifact", "manual"]
+    """signature: lifted by itself when the documents verify again. The others are lifted by hand."""
+    reason: Reason
+    """What was found."""
+    since: Time
+    """Since when."""
+
+
+class IndexLine(Document):
+    """One version. Lines are never dropped and versions never used twice."""
+
+    id: PluginId
+    """The plugin."""
+    version: Version
+    """The version."""
+    manifest: ManifestRef
+    """Its manifest."""
+    publisher: PluginId
+    """The publisher whose keys it must be signed with."""
+    published_at: Time
+    """When the registrar first indexed it. Informational."""
+    initial_status: Literal["draft", "released"]
+    """Copied from the manifest; hosts compare."""
+    requires: Requires | None = None
+    """Copied from the manifest; hosts compare."""
+    release: dict[str, Any] | None = None
+    """The newest signed release document, whole."""
+    quarantined: Quarantine | None = None
+    """Set while the registrar keeps it from being resolved."""
+    removed: Reason | None = None
+    """Set when its manifest is gone for good."""
+
+
+class IndexShard(Document):
+    """The lines of all plugins whose sha256(id) begins with `bits`."""
+
+    kind: Literal["index"]
+    """The kind of document."""
+    schema_version: Literal[1]
+    """The version of this format."""
+    bits: Annotated[str, Field(pattern=r"^[01]{1,9}$")]
+    """The first bits of sha256(id)."""
+    lines: Annotated[tuple[IndexLine, ...], Len(0, 100_000)]
+    """Sorted by id, then by version."""

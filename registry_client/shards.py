@@ -1,0 +1,104 @@
+"""Which index shard holds a plugin, and what stands in it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from registry_client.errors import DocumentError, Problem
+from registry_client.jsontext import KIB, dump_line, parse_json
+from registry_client.models.base import problems_of
+from registry_client.models.index import MAX_BITS, SHARD_LIMIT, IndexLine
+from registry_client.names import parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+SPLIT_ABOVE = 64 * KIB
+_HEAD = b'{"bits":"%s","kind":"index","schemaVersion":1,"lines":[\n'
+_TAIL = b"\n]}\n"
+
+
+def bits_of(plugin_id: str, length: int = MAX_BITS) -> str:
+    """The first `length` bits of sha256(id), as text."""
+    first = int.from_bytes(hashlib.sha256(plugin_id.encode()).digest()[:2], "big")
+    return f"{first:016b}"[:length]
+
+
+def shard_path(bits: str) -> str:
+    """The TUF target path of a shard."""
+    return f"index/{bits}.json"
+
+
+def find_shard(plugin_id: str, exists: Callable[[str], bool]) -> str | None:
+    """Path of the shard with the longest prefix of this id among those that exist, or None: no such plugin."""
+    full = bits_of(plugin_id)
+    for length in range(MAX_BITS, 0, -1):
+        path = shard_path(full[:length])
+        if exists(path):
+            return path
+    return None
+
+
+def parse_shard(data: bytes, where: str, plugin_id: str | None = None) -> list[IndexLine]:
+    """The lines of one plugin, or of all, oldest version first.
+
+    Only the wanted lines are validated: one bad line hides no other plugin.
+
+    Raises:
+        DocumentError: not a shard, or a wanted line is malformed or stands twice.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    raw = parse_json(data, limit=SHARD_LIMIT, where=where)
+    rows = raw.get("lines")
+    if raw.get("kind") != "index" or raw.get("schemaVersion") != 1 or not isinstance(rows, list):
+        raise DocumentError(
+            where, [Problem("$", "expected kind index, schemaVersion 1 and an array of lines")]
+        )
+    lines: dict[tuple[str, str], IndexLine] = {}
+    for number, row in enumerate(rows):
+        if plugin_id is not None and not (isinstance(row, dict) and row.get("id") == plugin_id):
+            continue
+        try:
+            line = IndexLine.model_validate_json(dump_line(row))
+        except ValidationError as e:
+            problems = [Problem(f"$.lines[{number}]{p.path[1:]}", p.message) for p in problems_of(e)]
+            raise DocumentError(where, problems) from e
+        if (line.id, line.version) in lines:
+            raise DocumentError(
+                where, [Problem(f"$.lines[{number}]", f"{line.id} {line.version} stands twice")]
+            )
+        lines[line.id, line.version] = line
+    return sorted(lines.values(), key=lambda line: (line.id, parse_version(line.version)))
+
+
+def build_shards(rows: Mapping[str, list[dict[str, Any]]]) -> dict[str, bytes]:
+    """All shards for rows by plugin id (each list sorted by version): a function of the rows alone.
+
+    A shard over 64 KiB is split in two, up to 512 shards.
+
+    Returns:
+        Bytes by bits.
+    """
+    return join_shards({plugin_id: [dump_line(row) for row in own] for plugin_id, own in rows.items()})
+
+
+def join_shards(texts: Mapping[str, list[str]]) -> dict[str, bytes]:
+    """`build_shards` for rows that are text already."""
+    parts = {plugin_id: ",\n".join(own).encode() for plugin_id, own in texts.items() if own}
+    shards: dict[str, bytes] = {}
+    _join("", sorted(parts), parts, shards)
+    return shards
+
+
+def _join(bits: str, ids: list[str], parts: Mapping[str, bytes], into: dict[str, bytes]) -> None:
+    if not ids:
+        return
+    frame = len(_HEAD % bits.encode()) + len(_TAIL)
+    size = frame + sum(len(parts[plugin_id]) + 2 for plugin_id in ids) - 2
+    if bits and (size <= SPLIT_ABOVE or len(bits) == MAX_BITS):
+        into[bits] = _HEAD % bits.encode() + b",\n".join(parts[plugin_id] for plugin_id in ids) + _TAIL
+        return
+    for bit in "01":
+        _join(bits + bit, [i for i in ids if bits_of(i, len(bits) + 1) == bits + bit], parts, into)

@@ -1,0 +1,311 @@
+"""TUF: the only module that touches `tuf.ngclient`.
+
+All rules about roots, rotation, rollback and expiry are python-tuf's. This module gives it a fetcher, a clock and a directory, and turns
+its errors into ours.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from tuf.api import exceptions as tuf_errors
+from tuf.api.metadata import Metadata, Root
+from tuf.ngclient import Updater, UpdaterConfig
+from tuf.ngclient.fetcher import FetcherInterface
+
+from registry_client.digest import Digest
+from registry_client.errors import (
+    DigestError,
+    ExpiredError,
+    FetchError,
+    NotFetchedError,
+    RollbackError,
+    SignatureError,
+    VerificationError,
+)
+from registry_client.store import unwritable, write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from registry_client.errors import RegistryError
+    from registry_client.http import Body
+
+EXPIRY_DAYS = "x-plugin-registry-expiry-days"
+"""Member of every role's signed part: for how many days it is signed. Expiry minus this is when it was signed."""
+
+ROLES = ("root", "timestamp", "snapshot", "targets", "blocks", "registrar")
+_LIMITS = UpdaterConfig(
+    max_root_rotations=64,
+    timestamp_max_length=16_384,
+    snapshot_max_length=65_536,
+    targets_max_length=2_000_000,
+)
+
+
+class Link(Enum):
+    """Where metadata comes from."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True)
+class TargetRef:
+    """What TUF says of one target.
+
+    Attributes:
+        path: the target's path.
+        size: bytes.
+        digest: sha256.
+        served_path: where it is served: below `targets/`, its name prefixed with the digest.
+    """
+
+    path: str
+    size: int
+    digest: Digest
+    served_path: str
+
+
+@dataclass(frozen=True)
+class RoleInfo:
+    """Version and times of one role's metadata, as last verified."""
+
+    name: str
+    version: int
+    expires: datetime
+    signed_at: datetime | None
+
+
+class TrustedView:
+    """One verified, consistent state of a registry. Reads nothing from the network."""
+
+    def __init__(self, updater: Updater, metadata_dir: Path) -> None:
+        self._updater = updater
+        self._metadata_dir = metadata_dir
+        self.roles = {info.name: info for info in read_roles(metadata_dir)}
+
+    @property
+    def expires(self) -> datetime:
+        """When the first of the roles expires."""
+        return min(info.expires for info in self.roles.values())
+
+    def find(self, path: str) -> TargetRef | None:
+        """What the roles say of a target, or None if they do not know it."""
+        info = self._updater.get_targetinfo(path)
+        if info is None or "sha256" not in info.hashes:
+            return None
+        digest = Digest.from_hex(info.hashes["sha256"])
+        folder, _, name = path.rpartition("/")
+        served = f"targets/{folder}/{digest.hex}.{name}" if folder else f"targets/{digest.hex}.{name}"
+        return TargetRef(path, info.length, digest, served)
+
+
+class _Fetcher(FetcherInterface):
+    """Gives python-tuf bytes through a function; the timestamp conditionally."""
+
+    def __init__(self, get: Callable[[str, int, str | None], Body], metadata_dir: Path) -> None:
+        self._get = get
+        self._metadata_dir = metadata_dir
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        yield self.download_bytes(url, _LIMITS.targets_max_length)
+
+    def download_bytes(self, url: str, max_length: int) -> bytes:
+        """Fetch metadata. Raises DownloadError only, as ngclient expects."""
+        try:
+            if url.endswith("/timestamp.json"):
+                return self._timestamp(url, max_length)
+            return self._get(url, max_length, None).data
+        except FetchError as e:
+            if isinstance(e, NotFetchedError) and e.status is not None:
+                raise tuf_errors.DownloadHTTPError(str(e), e.status) from e
+            raise tuf_errors.DownloadError(str(e)) from e
+
+    def _timestamp(self, url: str, max_length: int) -> bytes:
+        """The timestamp, or the cached one if the host says that it is unchanged."""
+        note = self._metadata_dir / "timestamp.etag"
+        cached, etag = b"", None
+        try:
+            cached = (self._metadata_dir / "timestamp.json").read_bytes()
+            known = json.loads(note.read_bytes())
+            if known["url"] == url and known["digest"] == Digest.of(cached):
+                etag = str(known["etag"])
+        except (OSError, ValueError, KeyError, TypeError):
+            etag = None
+        body = self._get(url, max_length, etag)
+        if body.not_modified:
+            return cached
+        if body.etag:
+            text = json.dumps({"url": url, "etag": body.etag, "digest": Digest.of(body.data)})
+            write_atomic(note, text.encode())
+        return body.data
+
+
+class _CachedFetcher(FetcherInterface):
+    """Offline: no newer root, and the timestamp that is there already."""
+
+    def __init__(self, metadata_dir: Path) -> None:
+        self._metadata_dir = metadata_dir
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        if url.endswith("root.json"):
+            raise tuf_errors.DownloadHTTPError("offline", 404)
+        if url.endswith("/timestamp.json"):
+            try:
+                return iter([(self._metadata_dir / "timestamp.json").read_bytes()])
+            except OSError as e:
+                raise tuf_errors.DownloadError("nothing cached") from e
+        raise tuf_errors.DownloadError("offline")
+
+
+class Trust:
+    """The chain of trust on this machine. Callers hold the store's lock.
+
+    Args:
+        metadata_dir: where python-tuf keeps verified metadata.
+        root: the pinned root metadata, bytes of a `N.root.json`.
+        clock: gives the time against which expiry is judged, UTC.
+    """
+
+    def __init__(self, metadata_dir: Path, root: bytes, clock: Callable[[], datetime]) -> None:
+        self._dir = metadata_dir
+        self._root = root
+        self._clock = clock
+
+    def online(self, base_url: str, get: Callable[[str, int, str | None], Body]) -> TrustedView:
+        """Refresh from one host.
+
+        Raises:
+            FetchError: it could not be reached or did not answer in full.
+            VerificationError: what it answered is not to be trusted (Signature, Expired, Rollback…).
+            ConfigError: the directory cannot be written, or the pinned root is unusable.
+        """
+        return self._run(base_url, _Fetcher(get, self._dir), Link.ONLINE)
+
+    def offline(self) -> TrustedView:
+        """The state that was verified before, verified again from disk.
+
+        Raises:
+            ExpiredError: it has expired. FetchError: there is none.
+        """
+        return self._run("offline:", _CachedFetcher(self._dir), Link.OFFLINE)
+
+    def _run(self, base_url: str, fetcher: FetcherInterface, link: Link) -> TrustedView:
+        where = "cached metadata" if link is Link.OFFLINE else base_url
+        try:
+            self._dir.mkdir(parents=True, exist_ok=True)
+            updater = Updater(
+                str(self._dir),
+                base_url.rstrip("/") + "/metadata/",
+                fetcher=fetcher,
+                config=_LIMITS,
+                bootstrap=self._root,
+            )
+            # python-tuf reads the clock when it is made; the private attribute is the only way to give it ours.
+            updater._trusted_set.reference_time = self._clock()  # noqa: SLF001
+            updater.refresh()
+            for path in ("blocks.json", "registry.json"):
+                updater.get_targetinfo(path)  # loads the roles `blocks` and `registrar`
+        except tuf_errors.DownloadError as e:
+            raise self._download_error(e, where, link) from e
+        except (tuf_errors.RepositoryError, ValueError, KeyError, TypeError) as e:
+            raise self._verification_error(e, where) from e
+        except OSError as e:
+            raise unwritable(self._dir, e) from e
+        return TrustedView(updater, self._dir)
+
+    def _download_error(self, error: Exception, where: str, link: Link) -> RegistryError:
+        cause = error.__cause__
+        if isinstance(cause, FetchError):
+            return cause
+        if link is Link.OFFLINE:
+            late = [info for info in read_roles(self._dir) if info.expires <= self._clock()]
+            if late:
+                return self._expired(where, late[0].name)
+            return FetchError(
+                f"{where}: nothing usable is cached", hint="Connect to the network and run it again."
+            )
+        if isinstance(error, tuf_errors.DownloadLengthMismatchError):
+            return DigestError(f"{where}: metadata is longer than the signed size")
+        return FetchError(f"{where}: {error}")
+
+    def _verification_error(self, error: Exception, where: str) -> VerificationError:
+        if isinstance(error, tuf_errors.ExpiredMetadataError):
+            return self._expired(where, str(error).removeprefix("New ").split(" ")[0].removesuffix(".json"))
+        if isinstance(error, tuf_errors.BadVersionNumberError):
+            return RollbackError(
+                f"{where}: offers older metadata than was already verified ({error})",
+                hint="A cache lags behind, or someone replays old files. Try again in 5 minutes or use a mirror.",
+            )
+        if isinstance(error, tuf_errors.LengthOrHashMismatchError):
+            return DigestError(f"{where}: metadata does not have its signed digest ({error})")
+        if isinstance(error, tuf_errors.UnsignedMetadataError):
+            return SignatureError(
+                f"{where}: metadata is not signed by the keys of this registry ({error})",
+                hint="Check the URL and the pinned root; if both are right, the host serves forged files.",
+            )
+        return VerificationError(f"{where}: metadata is not valid: {error}")
+
+    def _expired(self, where: str, role: str) -> ExpiredError:
+        now = self._clock().strftime("%Y-%m-%d %H:%M UTC")
+        return ExpiredError(
+            f"{where}: the {role} metadata has expired (this machine's clock says {now})",
+            hint="If the clock is right, the registry's maintainers must renew it: 'publisher registry renew'.",
+        )
+
+
+def read_roles(metadata_dir: Path) -> list[RoleInfo]:
+    """Version and times of the metadata on disk, which python-tuf verified before it wrote it."""
+    found = []
+    for name in ROLES:
+        try:
+            signed = json.loads((metadata_dir / f"{name}.json").read_bytes())["signed"]
+            found.append(role_info(name, signed))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def keys_in_use(metadata_dir: Path) -> list[dict[str, Any]]:
+    """The key objects of the verified root and of the delegations of targets."""
+    keys: list[dict[str, Any]] = []
+    for name in ("root", "targets"):
+        try:
+            signed = json.loads((metadata_dir / f"{name}.json").read_bytes())["signed"]
+            holder = signed if name == "root" else signed["delegations"]
+            keys += holder["keys"].values()
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return keys
+
+
+def role_info(name: str, signed: dict[str, Any]) -> RoleInfo:
+    """Version and times out of the signed part of TUF metadata."""
+    expires = datetime.fromisoformat(signed["expires"]).astimezone(UTC)
+    days = signed.get(EXPIRY_DAYS)
+    signed_at = expires - timedelta(days=days) if isinstance(days, int) else None
+    return RoleInfo(name, int(signed["version"]), expires, signed_at)
+
+
+def root_keys(root: bytes) -> list[dict[str, Any]]:
+    """The key objects of root metadata.
+
+    Raises:
+        VerificationError: not root metadata.
+    """
+    try:
+        signed = Metadata[Root].from_bytes(root).signed
+        if not isinstance(signed, Root):
+            raise VerificationError("the pinned root is not root metadata")
+        return [key.to_dict() for key in signed.keys.values()]
+    except (tuf_errors.RepositoryError, ValueError, KeyError, TypeError) as e:
+        raise VerificationError(
+            f"the pinned root is not root metadata: {e}",
+            hint="Pin the file metadata/1.root.json of the registry.",
+        ) from e
