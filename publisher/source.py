@@ -112,7 +112,10 @@ def model_problems(model: type[Document], raw: dict[str, Any]) -> list[Problem]:
     try:
         model.model_validate_json(json.dumps(raw))
     except ValidationError as e:
-        return [Problem(p.path.removesuffix(_KEY_OF_MAPPING), p.message) for p in problems_of(e)]
+        found = [Problem(p.path.removesuffix(_KEY_OF_MAPPING), p.message) for p in problems_of(e)]
+        # Where an item is refused, the rest counts as too short: that says nothing new.
+        inner = [problem.path for problem in found]
+        return [p for p in found if not any(path.startswith((f"{p.path}.", f"{p.path}[")) for path in inner)]
     return []
 
 
@@ -278,7 +281,7 @@ def _packed_name(source: Source, entry: SourceArtifact, version: str) -> str:
     return artifact_name(source.model.id, version, suffix=entry.ecosystem if several else "")
 
 
-def build_manifest(  # noqa: PLR0913  (each is one member that publishing finds out)
+def build_manifest(
     source: Source,
     *,
     version: str,

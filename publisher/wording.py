@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 END = r"$(?!\n)"
 _SHOWN = 60
+_CREDENTIALS = re.compile(r"://[^/@\s]*@")
 
 _TYPES = {
     "object": "an object",
@@ -84,12 +85,12 @@ _FILLED_IN = frozenset({"signatures", "provenance", "lastUpdated", "manifestUrl"
 
 
 def show(value: Any) -> str:
-    """A value for a message: short, and JSON as the author wrote it."""
+    """A value for a message: short, JSON as the author wrote it, without a URL's credentials."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
         return "an array"
-    text = json.dumps(value, ensure_ascii=False)
+    text = _CREDENTIALS.sub("://…@", json.dumps(value, ensure_ascii=False))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

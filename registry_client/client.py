@@ -15,16 +15,12 @@ from typing import TYPE_CHECKING
 from registry_client import catalogue
 from registry_client.errors import (
     ConfigError,
-    DigestError,
-    NotFoundError,
     PluginWarning,
     RegistryError,
-    RollbackError,
-    SignatureError,
-    VerificationError,
     YankedError,
 )
 from registry_client.names import check_plugin_id, check_version
+from registry_client.reader import Reader
 from registry_client.session import Refreshed, Session, Settings, utc_now
 from registry_client.store import Directories
 
@@ -34,12 +30,10 @@ if TYPE_CHECKING:
 
     from registry_client.catalogue import CatalogueEntry
     from registry_client.digest import Digest
+    from registry_client.hosts import Fetcher
     from registry_client.models.blocks import Block
-    from registry_client.models.index import IndexLine
-    from registry_client.models.release import Release
     from registry_client.resolve import Host, Update, VersionInfo
-    from registry_client.session import Fetcher
-    from registry_client.signed import PublisherKeys, VerifiedManifest
+    from registry_client.signed import VerifiedManifest
 
 TTL = 300.0
 _PARALLEL = 16
@@ -107,7 +101,13 @@ class RegistryClient:
         pinned = root if isinstance(root, bytes) else read_root(Path(root))
         where = directories or Directories.default()
         self._session = Session((url, *mirrors), pinned, where, settings, transport)
+        self._reader = Reader(self._session)
         self._host = host
+
+    @property
+    def reader(self) -> Reader:
+        """Index lines and manifests, for tools that look closer."""
+        return self._reader
 
     @property
     def session(self) -> Session:
@@ -131,7 +131,7 @@ class RegistryClient:
             FetchError: no host can be reached and nothing is cached.
         """
         refreshed = self._session.refresh()
-        self._session.blocks()
+        self._session.statements.blocks()
         return refreshed
 
     def search(self, text: str = "") -> list[CatalogueEntry]:
@@ -152,7 +152,7 @@ class RegistryClient:
             NotFoundError: no such plugin. RollbackError: a release is older than one seen before.
         """
         _check_id(plugin_id)
-        return self._session.retrying(lambda: self._versions(plugin_id))
+        return self._session.retrying(lambda: self._reader.versions(plugin_id))
 
     def resolve(self, plugin_id: str, range_text: str | None = None) -> Resolution:
         """The newest version that fits a range and may be used, with its verified manifest.
@@ -168,7 +168,7 @@ class RegistryClient:
 
         def work() -> Resolution:
             choice = choose(plugin_id, self.versions(plugin_id), range_text, self.host)
-            return Resolution(self.line_manifest(choice.info.line), choice.info, choice.warnings)
+            return Resolution(self._reader.manifest(choice.info.line), choice.info, choice.warnings)
 
         return self._session.retrying(work)
 
@@ -211,7 +211,7 @@ class RegistryClient:
 
     def update_manifest(self, update: Update) -> VerifiedManifest:
         """The verified manifest of an update, with its changelog."""
-        return self._session.retrying(lambda: self.line_manifest(update.info.line))
+        return self._session.retrying(lambda: self._reader.manifest(update.info.line))
 
     def pinned(self, plugin_id: str, version: str, payload_digest: Digest) -> VerifiedManifest:
         """What a lock pins by payload digest: to be had even when the index has expired, under the last known blocks.
@@ -221,14 +221,15 @@ class RegistryClient:
         """
         from registry_client.locked import fetch_pinned  # noqa: PLC0415
 
-        return fetch_pinned(self, _check_id(plugin_id), _check_version(version), payload_digest)
+        wanted = _check_id(plugin_id), _check_version(version)
+        return fetch_pinned(self._session, self._reader, *wanted, payload_digest)
 
     def blocked(self, plugin_id: str, version: str, payload_digest: Digest | None = None) -> list[Block]:
         """The blocks that hold this version."""
         from registry_client.status import blocks_of  # noqa: PLC0415
 
         return blocks_of(
-            self._session.blocks(), _check_id(plugin_id), _check_version(version), payload_digest
+            self._session.statements.blocks(), _check_id(plugin_id), _check_version(version), payload_digest
         )
 
     def download(
@@ -257,124 +258,6 @@ class RegistryClient:
                 self._session, manifest, folder, ecosystem=ecosystem, progress=progress
             )
         )
-
-    # -- one plugin -----------------------------------------------------------------------------------------------
-
-    def _versions(self, plugin_id: str) -> list[VersionInfo]:
-        """What `versions` gives, for one attempt."""
-        from registry_client.shards import find_shard, parse_shard  # noqa: PLC0415
-
-        view = self._session.view()
-        path = find_shard(plugin_id, lambda candidate: view.find(candidate) is not None)
-        lines = parse_shard(self._session.target(path), path, plugin_id) if path else []
-        if not lines:
-            raise NotFoundError(
-                f"{self._session.urls[0]} has no plugin {plugin_id!r}", hint="Look for it: 'plugin search'."
-            )
-        blocks = self._session.blocks()
-        releases = [self._release(line) for line in lines]
-        self._check_revisions(plugin_id, lines, releases)
-        return [self._info(line, release, blocks) for line, release in zip(lines, releases, strict=True)]
-
-    def _info(
-        self, line: IndexLine, release: Release | RegistryError | None, blocks: tuple[Block, ...]
-    ) -> VersionInfo:
-        from registry_client.resolve import VersionInfo  # noqa: PLC0415
-        from registry_client.status import standing_of  # noqa: PLC0415
-
-        if isinstance(release, RegistryError):
-            return VersionInfo(line, None, standing_of(line, None, blocks), release)
-        return VersionInfo(line, release, standing_of(line, release, blocks))
-
-    def _release(self, line: IndexLine) -> Release | RegistryError | None:
-        """The line's release document, verified; the error if it does not verify; None if there is none."""
-        from registry_client.signed import parse_embedded_release, verify_release  # noqa: PLC0415
-
-        if line.release is None:
-            return None
-        where = f"release of {line.id} {line.version}"
-        try:
-            document = parse_embedded_release(line.release, where)
-            if (document.model.id, document.model.version) != (line.id, line.version):
-                raise SignatureError(f"{where}: is for {document.model.id} {document.model.version}")
-            keys = self._publisher_of(line)
-            registry = self._session.policy().registry
-            return verify_release(
-                document, keys, registry=registry, manifest=line.manifest.payload_digest
-            ).model
-        except (VerificationError, ConfigError) as e:
-            return e
-
-    def _publisher_of(self, line: IndexLine) -> PublisherKeys:
-        keys = self._session.publisher(line.publisher)
-        if not keys.covers(line.id):
-            raise SignatureError(
-                f"{line.id}: the index names publisher {line.publisher!r}, who may not publish it"
-            )
-        return keys
-
-    def _check_revisions(
-        self, plugin_id: str, lines: list[IndexLine], releases: list[Release | RegistryError | None]
-    ) -> None:
-        """Refuse releases that are older than those seen before; remember the newest.
-
-        Raises:
-            RollbackError: lower, gone, or equal with other content.
-        """
-        from registry_client.jsontext import payload_digest_of  # noqa: PLC0415
-
-        store = self._session.store
-        seen = store.read_revisions(plugin_id)
-        now = dict(seen)
-        for line, release in zip(lines, releases, strict=True):
-            known = seen.get(line.version)
-            if isinstance(release, RegistryError):
-                continue
-            have = (release.revision, str(payload_digest_of(line.release or {}))) if release else (0, "")
-            if known is not None and (have[0] < known[0] or (have[0] == known[0] and have[1] != known[1])):
-                raise RollbackError(
-                    f"{plugin_id} {line.version}: the index offers release revision {have[0]}, "
-                    f"but revision {known[0]}{' with other content' if have[0] == known[0] else ''} was seen before",
-                    hint="Someone may be trying to undo a yank or a rollout. Tell the registry's maintainers.",
-                )
-            if release is not None:
-                now[line.version] = have
-        if now != seen:
-            with store.locked(self._session.settings.timeout):
-                merged = store.read_revisions(plugin_id)
-                newest = {v: max(now.get(v, (0, "")), merged.get(v, (0, ""))) for v in {**now, **merged}}
-                store.write_revisions(plugin_id, newest)
-
-    def line_manifest(self, line: IndexLine) -> VerifiedManifest:
-        """Fetch and verify the manifest of an index line, and compare the line with it.
-
-        Raises:
-            DigestError, SignatureError: not what was signed. VerificationError: the index misstates it.
-        """
-        from registry_client.signed import parse_manifest, verify_manifest  # noqa: PLC0415
-
-        keys = self._publisher_of(line)
-        ref = line.manifest
-        data = self._session.file(ref.path, digest=ref.digest, size=ref.size)
-        document = parse_manifest(data, ref.path)
-        if document.payload_digest != ref.payload_digest:
-            raise DigestError(
-                f"{ref.path}: payload digest {document.payload_digest}, but the index states {ref.payload_digest}"
-            )
-        verified = verify_manifest(document, keys)
-        stated = {
-            "id": (line.id, verified.model.id),
-            "version": (line.version, verified.model.version),
-            "initialStatus": (line.initial_status, verified.model.initial_status),
-            "requires": (line.requires, verified.model.requires),
-        }
-        for name, (index, manifest) in stated.items():
-            if index != manifest:
-                raise VerificationError(
-                    f"{ref.path}: the index states another {name} than the signed manifest",
-                    hint="The index was not made by an honest registrar. Tell the registry's maintainers.",
-                )
-        return verified
 
 
 def read_root(path: Path) -> bytes:

@@ -15,13 +15,14 @@ from registry_client.signed import parse_manifest, verify_pinned
 from registry_client.status import Use, blocks_of
 
 if TYPE_CHECKING:
-    from registry_client.client import RegistryClient
     from registry_client.digest import Digest
+    from registry_client.reader import Reader
+    from registry_client.session import Session
     from registry_client.signed import VerifiedManifest
 
 
 def fetch_pinned(
-    client: RegistryClient, plugin_id: str, version: str, payload_digest: Digest
+    session: Session, reader: Reader, plugin_id: str, version: str, payload_digest: Digest
 ) -> VerifiedManifest:
     """The manifest with this payload digest, if its status and the blocks let a locked version be used.
 
@@ -30,10 +31,10 @@ def fetch_pinned(
         FetchError: no host has it.
     """
     try:
-        infos = client.versions(plugin_id)
+        infos = session.retrying(lambda: reader.versions(plugin_id))
     except (ExpiredError, FetchError) as e:
-        client.session.settings.on_warning(f"{e}; fetching {plugin_id} {version} as the lock pins it")
-        return _without_index(client, plugin_id, version, payload_digest)
+        session.settings.on_warning(f"{e}; fetching {plugin_id} {version} as the lock pins it")
+        return _without_index(session, plugin_id, version, payload_digest)
     info = next((info for info in infos if info.version == version), None)
     if info is None:
         raise NotFoundError(f"{plugin_id} has no version {version}, although the lock names it")
@@ -48,18 +49,16 @@ def fetch_pinned(
     if standing.meaning.locked is Use.NO:
         raise YankedError(f"{plugin_id} {version} is {standing.status}: {standing.reason}")
     if standing.meaning.locked is Use.WARN:
-        client.session.settings.on_warning(f"{plugin_id} {version} is {standing.status}: {standing.reason}")
-    return client.line_manifest(info.line)
+        session.settings.on_warning(f"{plugin_id} {version} is {standing.status}: {standing.reason}")
+    return session.retrying(lambda: reader.manifest(info.line))
 
 
 def _without_index(
-    client: RegistryClient, plugin_id: str, version: str, payload_digest: Digest
+    session: Session, plugin_id: str, version: str, payload_digest: Digest
 ) -> VerifiedManifest:
-    for block in blocks_of(client.session.last_blocks(), plugin_id, version, payload_digest):
+    for block in blocks_of(session.statements.last_blocks(), plugin_id, version, payload_digest):
         if block.action is not BlockAction.HIDE:
             raise YankedError(f"{plugin_id} {version} is blocked ({block.action}): {block.reason}")
-        client.session.settings.on_warning(f"{plugin_id} {version} is hidden: {block.reason}")
+        session.settings.on_warning(f"{plugin_id} {version} is hidden: {block.reason}")
     path = f"plugins/{plugin_id}/{version}/manifest.json"
-    return verify_pinned(
-        parse_manifest(client.session.unsigned_file(path, MANIFEST_LIMIT), path), payload_digest
-    )
+    return verify_pinned(parse_manifest(session.unsigned_file(path, MANIFEST_LIMIT), path), payload_digest)

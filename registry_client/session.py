@@ -5,17 +5,14 @@ Knows mirrors, the TTL, last-good state and retries. It does not know what a plu
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import threading
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, TypeVar
 
-from registry_client.digest import Digest, verify_digest
+from registry_client.digest import Digest
 from registry_client.errors import (
-    ConfigError,
     ExpiredError,
     FetchError,
     NotFetchedError,
@@ -24,35 +21,22 @@ from registry_client.errors import (
     RollbackError,
     VerificationError,
 )
+from registry_client.hosts import AllHostsFailedError, Hosts, check_base_url, new_deadline
 from registry_client.keys import refuse_dev_keys
+from registry_client.statements import Statements
 from registry_client.store import Directories, Store, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry_client.http import Body, Deadline, Usage
-    from registry_client.models.blocks import Block
-    from registry_client.models.policy import Policy
-    from registry_client.signed import PublisherKeys
+    from registry_client.hosts import Fetcher
+    from registry_client.http import Body
     from registry_client.trust import Trust, TrustedView
 
 T = TypeVar("T")
-_ROUNDS = 2
-_FIRST_PAUSE = 0.2
 _BACKOFF = 30.0
+_MAX_BACKOFF = 3600.0
 _CLOCK_SLACK = timedelta(minutes=5)
-
-
-class Fetcher(Protocol):
-    """What a session needs of a transport; `registry_client.http.Transport` is the one for the network."""
-
-    usage: Usage
-
-    def get(self, url: str, *, limit: int, deadline: Deadline, etag: str | None = None) -> Body:
-        """A small body, bounded."""
-
-    def get_into(self, url: str, sink: Callable[[bytes], object], *, limit: int, deadline: Deadline) -> None:
-        """A large body, piece by piece."""
 
 
 @dataclass(frozen=True)
@@ -78,25 +62,6 @@ class Refreshed:
 
     source: str | None
     warning: str = ""
-
-
-def check_base_url(url: str) -> str:
-    """Give a base URL back without its trailing slash.
-
-    Raises:
-        ConfigError: not http(s), or it carries credentials.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(
-            f"{url.rpartition('@')[2][:200]!r} is not a registry URL",
-            hint="Give an https:// URL, such as the raw URL of a branch.",
-        )
-    if "@" in parts.netloc:
-        raise ConfigError(
-            f"the registry URL for {parts.hostname} carries credentials", hint="Take them out of the URL."
-        )
-    return url.rstrip("/")
 
 
 class Session:
@@ -126,8 +91,8 @@ class Session:
         self._lock = threading.RLock()
         self._view: TrustedView | None = None
         self._checked_at = float("-inf")
-        self._transport = transport
-        self._parsed: dict[Digest, object] = {}
+        self._hosts = Hosts(self.urls, self._mirrors, transport)
+        self.statements = Statements(self.target, self.store, allow_dev_keys=settings.allow_dev_keys)
 
     @property
     def root_digest(self) -> Digest:
@@ -172,17 +137,23 @@ class Session:
                 stored = self.store.read_view()
                 if stored is not None and stored.root == self._root_digest:
                     asked_lately = self._fresh(stored.checked_at, now)
-                    if asked_lately or 0 <= stored.not_before - now.timestamp() <= self.settings.ttl:
-                        try:
-                            return self._adopt(
-                                self._trust().offline(), now.timestamp() if asked_lately else None
-                            )
-                        except RegistryError:
-                            pass  # expired or damaged meanwhile: ask a host
+                    if asked_lately or 0 <= stored.not_before - now.timestamp() <= _MAX_BACKOFF:
+                        with contextlib.suppress(RegistryError):  # expired or damaged meanwhile: ask a host
+                            return self._from_disk(stored, asked_lately=asked_lately)
                 self._refresh(force=False)
             if self._view is None:  # pragma: no cover  (a refresh gives a view or raises)
                 raise FetchError(f"{self.urls[0]}: no verified state")
             return self._view
+
+    def _from_disk(self, stored: View, *, asked_lately: bool) -> TrustedView:
+        """The state that this or another process verified, without asking a host."""
+        view = self._trust().offline()
+        if not asked_lately:
+            self.settings.on_warning(
+                f"{self.urls[0]} did not answer a short while ago and is left alone for now; using what was verified "
+                f"before, valid until {view.expires:%Y-%m-%d %H:%M} UTC"
+            )
+        return self._adopt(view, stored.checked_at if asked_lately else None)
 
     def refresh(self) -> Refreshed:
         """Ask a host now, whatever the TTL.
@@ -198,40 +169,28 @@ class Session:
 
     def _refresh(self, *, force: bool) -> Refreshed:
         """Every host in turn, then last-good state while it is unexpired. Called under both locks."""
-        errors: list[RegistryError] = []
         first = self._view is None and not (self.store.metadata / "timestamp.json").exists()
-        deadline = self._deadline(self.settings.timeout)
-        for round_number in range(_ROUNDS):
-            for url in self.hosts():
-                try:
-                    view = self._trust().online(url, lambda u, n, e: self._get(u, n, e, deadline))
-                except (FetchError, VerificationError) as e:
-                    errors.append(e)
-                    continue
-                self._adopt(view, self.settings.clock().timestamp())
-                self._remember(view, not_before=0.0, source=url)
-                if not first:
-                    self._want_policy()
-                return Refreshed(url)
-            if not self._worth_another_round(errors, round_number, deadline):
-                break
-        return self._last_good(errors, force=force)
+        deadline = new_deadline(self.settings.timeout)
 
-    def _worth_another_round(
-        self, errors: list[RegistryError], round_number: int, deadline: Deadline
-    ) -> bool:
-        """Pause before another round, if some host only failed for the moment and time is left."""
-        passing = [e for e in errors if isinstance(e, FetchError) and not isinstance(e, NotFetchedError)]
-        if not passing or round_number == _ROUNDS - 1:
-            return False
-        asked = [e.retry_after for e in passing if e.retry_after is not None]
-        pause = min(asked) if asked else _FIRST_PAUSE
-        if pause >= deadline.remaining():
-            return False
-        time.sleep(pause)
-        return True
+        def attempt(url: str) -> tuple[str, TrustedView]:
+            def get(target: str, limit: int, etag: str | None) -> Body:
+                return self.transport.get(target, limit=limit, deadline=deadline, etag=etag)
 
-    def _last_good(self, errors: list[RegistryError], *, force: bool) -> Refreshed:
+            return url, self._trust().online(url, get)
+
+        try:
+            url, view = self._hosts.first(attempt, deadline)
+        except AllHostsFailedError as e:
+            return self._last_good(e, force=force)
+        self._adopt(view, self.settings.clock().timestamp())
+        self._remember(view, not_before=0.0, source=url)
+        if not first:
+            self._want_policy()
+        return Refreshed(url)
+
+    def _last_good(self, failed: AllHostsFailedError, *, force: bool) -> Refreshed:
+        """State that was verified before, while it is unexpired; else the error."""
+        errors = failed.errors
         forged = next((e for e in errors if isinstance(e, VerificationError) and not _is_lag(e)), None)
         cause = forged or errors[0]
         try:
@@ -248,8 +207,8 @@ class Session:
         if forged is not None and force:
             raise forged
         self._adopt(view, None)
-        asked = [e.retry_after for e in errors if isinstance(e, FetchError) and e.retry_after is not None]
-        self._remember(view, not_before=self.settings.clock().timestamp() + max([_BACKOFF, *asked]))
+        wait = max(_BACKOFF, failed.retry_after)
+        self._remember(view, not_before=self.settings.clock().timestamp() + wait)
         warning = f"{cause}; using what was verified before, valid until {view.expires:%Y-%m-%d %H:%M} UTC"
         self.settings.on_warning(warning)
         return Refreshed(None, warning)
@@ -327,25 +286,15 @@ class Session:
         Raises:
             NotFetchedError: no host has it. FetchError: none answered. DigestError: none has the right bytes.
         """
-        cached = self.store.read_object(digest)
-        if cached is not None:
-            return cached
-        deadline = self._deadline(self.settings.timeout)
-        data = self._from_hosts(
-            lambda base: verify_digest(
-                self._get(f"{base}/{path}", size, None, deadline).data,
-                digest=digest,
-                size=size,
-                where=f"{base}/{path}",
-            )
-        )
-        self.store.write_object(digest, data)
+        data = self.store.read_object(digest)
+        if data is None:
+            data = self._hosts.get_signed(path, digest=digest, size=size, timeout=self.settings.timeout)
+            self.store.write_object(digest, data)
         return data
 
     def unsigned_file(self, path: str, limit: int) -> bytes:
         """A file whose bytes the caller will compare with a digest it holds itself."""
-        deadline = self._deadline(self.settings.timeout)
-        return self._from_hosts(lambda base: self._get(f"{base}/{path}", limit, None, deadline).data)
+        return self._hosts.get(path, limit=limit, timeout=self.settings.timeout)
 
     def download(
         self,
@@ -356,31 +305,9 @@ class Session:
         sink: Callable[[bytes], object],
         restart: Callable[[], object],
     ) -> None:
-        """A large file, piece by piece into `sink`; `restart` is called before each attempt.
-
-        Raises:
-            FetchError: it could not be fetched in full. DigestError: not the signed bytes.
-        """
-        deadline = self._deadline(self.settings.download_timeout)
-
-        def attempt(url: str) -> None:
-            restart()
-            sha256, received = hashlib.sha256(), 0
-
-            def take(chunk: bytes) -> None:
-                nonlocal received
-                received += len(chunk)
-                sha256.update(chunk)
-                sink(chunk)
-
-            self._open_transport().get_into(url, take, limit=size, deadline=deadline)
-            if received != size or sha256.hexdigest() != digest.hex:
-                verify_digest_of(sha256.hexdigest(), received, digest=digest, size=size, where=url)
-
-        if ":" in location:
-            attempt(location)
-        else:
-            self._from_hosts(lambda base: attempt(f"{base}/{location}"))
+        """A large file, piece by piece; `Hosts.download` documents the arguments."""
+        timeout = self.settings.download_timeout
+        self._hosts.download(location, digest=digest, size=size, timeout=timeout, sink=sink, restart=restart)
 
     def retrying(self, work: Callable[[], T]) -> T:
         """Run `work`; if a signed file is missing on the hosts, refresh once and run it again.
@@ -393,125 +320,30 @@ class Session:
             self.refresh()
             return work()
 
-    def _from_hosts(self, attempt: Callable[[str], T]) -> T:
-        """The first success over all hosts; else the most telling error."""
-        errors: list[RegistryError] = []
-        for base in self.hosts():
-            try:
-                return attempt(base)
-            except (FetchError, VerificationError) as e:
-                errors.append(e)
-        raise next((e for e in errors if isinstance(e, VerificationError)), errors[0])
-
     def hosts(self) -> tuple[str, ...]:
         """Configured URLs, then the policy's mirrors as far as they are known."""
-        policy = self._cached_policy()
-        more = tuple(url.rstrip("/") for url in (policy.base_url, *policy.mirrors)) if policy else ()
-        return tuple(dict.fromkeys(self.urls + more))
+        return self._hosts.all()
 
-    def _get(self, url: str, limit: int, etag: str | None, deadline: Deadline) -> Body:
-        return self._open_transport().get(url, limit=limit, deadline=deadline, etag=etag)
-
-    def _deadline(self, seconds: float) -> Deadline:
-        from registry_client.http import Deadline  # noqa: PLC0415
-
-        return Deadline(seconds)
-
-    def _open_transport(self) -> Fetcher:
-        from registry_client.http import Transport  # noqa: PLC0415
-
-        with self._lock:
-            if self._transport is None:
-                self._transport = Transport()
-            return self._transport
+    def _mirrors(self) -> tuple[str, ...]:
+        policy = self.statements.cached_policy()
+        return tuple(url.rstrip("/") for url in (policy.base_url, *policy.mirrors)) if policy else ()
 
     @property
     def transport(self) -> Fetcher:
         """The transport, for its figures."""
-        return self._open_transport()
-
-    # -- the maintainers' documents --------------------------------------------------------------------------------
-
-    def blocks(self) -> tuple[Block, ...]:
-        """The blocks in force; remembered, because they do not expire for those who hold them."""
-        from registry_client.signed import parse_blocks  # noqa: PLC0415
-
-        data = self.target("blocks.json")
-        blocks = self._once(data, lambda: parse_blocks(data, "blocks.json").blocks)
-        self.store.write_blocks(data)
-        return blocks
-
-    def last_blocks(self) -> tuple[Block, ...]:
-        """The blocks last verified, however old; none if there never were any."""
-        from registry_client.signed import parse_blocks  # noqa: PLC0415
-
-        data = self.store.read_blocks()
-        return () if data is None else parse_blocks(data, "blocks.json").blocks
-
-    def policy(self) -> Policy:
-        """The registry's policy."""
-        from registry_client.signed import parse_policy  # noqa: PLC0415
-
-        data = self.target("policy.json")
-        return self._once(data, lambda: parse_policy(data, "policy.json"))
-
-    def publisher(self, publisher_id: str) -> PublisherKeys:
-        """A publisher's keys.
-
-        Raises:
-            VerificationError: the maintainers know no such publisher, or its file is not sound.
-        """
-        from registry_client.signed import parse_publisher  # noqa: PLC0415
-
-        path = f"publishers/{publisher_id}.json"
-        try:
-            data = self.target(path)
-        except NotFoundError as e:
-            raise VerificationError(f"{path}: the maintainers have signed no such publisher") from e
-        keys = self._once(data, lambda: parse_publisher(data, path))
-        current = [key.model_dump() for key in keys.publisher.keys.values()]
-        refuse_dev_keys(current, path, allowed=self.settings.allow_dev_keys)
-        return keys
-
-    def _cached_policy(self) -> Policy | None:
-        from registry_client.signed import parse_policy  # noqa: PLC0415
-
-        view = self.store.read_view()
-        data = self.store.read_object(Digest(view.policy)) if view is not None else None
-        return None if data is None else self._once(data, lambda: parse_policy(data, "policy.json"))
+        return self._hosts.transport
 
     def _want_policy(self) -> None:
         """Have the policy at hand for its mirrors; a lookup on a cold cache does without it."""
         try:
-            self.policy()
+            self.statements.policy()
         except (FetchError, VerificationError) as e:
             self.settings.on_warning(f"mirrors are unknown: {e}")
-
-    def _once(self, data: bytes, parse: Callable[[], T]) -> T:
-        """Parse each document once per session."""
-        digest = Digest.of(data)
-        if digest not in self._parsed:
-            self._parsed[digest] = parse()
-        return self._parsed[digest]  # type: ignore[return-value]
 
 
 def _is_lag(error: RegistryError) -> bool:
     """Whether an error is what a cache that lags behind looks like."""
     return isinstance(error, (RollbackError, ExpiredError))
-
-
-def verify_digest_of(found: str, received: int, *, digest: Digest, size: int, where: str) -> None:
-    """Raise the DigestError for bytes that were hashed while they streamed."""
-    from registry_client.errors import DigestError  # noqa: PLC0415
-
-    what = (
-        f"{received} bytes, but the signed size is {size}"
-        if received != size
-        else f"digest sha256:{found}, signed {digest}"
-    )
-    raise DigestError(
-        f"{where}: {what}", hint="The file was changed or replaced after publishing; tell its publisher."
-    )
 
 
 def utc_now() -> datetime:

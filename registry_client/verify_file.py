@@ -178,7 +178,7 @@ def _check_manifest(
             f"but {info.id} {info.version} was published with {published}",
             hint="Something in it was changed. Published versions never change: get it from the registry.",
         )
-    verified = verify_manifest(document, client.session.publisher(info.line.publisher))
+    verified = verify_manifest(document, client.session.statements.publisher(info.line.publisher))
     return _report("manifest", file, info, verified)
 
 
@@ -189,8 +189,8 @@ def _check_release(
     info = _info_of(client, file, (document.model.id, document.model.version), plugin_id, version)
     verified = verify_release(
         document,
-        client.session.publisher(info.line.publisher),
-        registry=client.session.policy().registry,
+        client.session.statements.publisher(info.line.publisher),
+        registry=client.session.statements.policy().registry,
         manifest=info.line.manifest.payload_digest,
     )
     _check_current(file, document, info)
@@ -272,7 +272,7 @@ def _manifests(client: RegistryClient, infos: Sequence[VersionInfo]) -> list[Ver
 
     def one(info: VersionInfo) -> Verified[Any] | RegistryError:
         try:
-            return client.line_manifest(info.line)
+            return client.reader.manifest(info.line)
         except RegistryError as e:
             return e
 

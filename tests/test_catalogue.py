@@ -29,7 +29,13 @@ HEAD = {"version": "1.0", "lastUpdated": "2026-01-31T12:00:00Z"}
 
 
 def _row(**more: Any) -> dict[str, Any]:
-    return {"id": "calendar", "name": "Calendar", "version": "1.2.0", "manifestUrl": "https://x.example/c.json", **more}
+    return {
+        "id": "calendar",
+        "name": "Calendar",
+        "version": "1.2.0",
+        "manifestUrl": "https://x.example/c.json",
+        **more,
+    }
 
 
 def _parse(*rows: Any) -> list[CatalogueEntry]:

@@ -104,7 +104,10 @@ ACCEPTED: dict[str, tuple[bytes, Any]] = {
     ),
     "a pair of surrogates": (b'{"a": "\\ud83d\\ude00"}', {"a": "\U0001f600"}),
     "the same name in two objects": (b'{"a": {"a": 1}, "b": {"a": 2}}', {"a": {"a": 1}, "b": {"a": 2}}),
-    "a name that differs by normalisation": ('{"\u00e9": 1, "e\u0301": 2}'.encode(), {"\u00e9": 1, "e\u0301": 2}),
+    "a name that differs by normalisation": (
+        '{"\u00e9": 1, "e\u0301": 2}'.encode(),
+        {"\u00e9": 1, "e\u0301": 2},
+    ),
     "numbers": (b'{"a": 1.5, "b": -0.0, "c": 1e3}', {"a": 1.5, "b": -0.0, "c": 1000.0}),
 }
 
@@ -197,7 +200,10 @@ class TestWriting:
         assert _parse(dump_line(value).encode()) == value
         assert "\n" not in dump_line(value)
 
-    @given(st.dictionaries(TEXTS.filter(lambda name: name != "rows"), VALUES, max_size=3), st.lists(DOCUMENTS, max_size=4))
+    @given(
+        st.dictionaries(TEXTS.filter(lambda name: name != "rows"), VALUES, max_size=3),
+        st.lists(DOCUMENTS, max_size=4),
+    )
     def test_rows_stand_on_lines_of_their_own(self, head: dict[str, Any], rows: list[dict[str, Any]]) -> None:
         """`dump_lines` gives the head on the first line, then one row a line."""
         data = dump_lines(head, "rows", rows)

@@ -26,7 +26,20 @@ from registry_client.names import (
     parse_version,
 )
 
-GOOD_IDS = ["a", "0", "calendar", "my-plugin_2", "a-", "a_", "a--b", "x" * 64, "com", "com10", "console", "nul-x"]
+GOOD_IDS = [
+    "a",
+    "0",
+    "calendar",
+    "my-plugin_2",
+    "a-",
+    "a_",
+    "a--b",
+    "x" * 64,
+    "com",
+    "com10",
+    "console",
+    "nul-x",
+]
 BAD_IDS = {
     "empty": "",
     "65 characters": "x" * 65,
@@ -85,7 +98,9 @@ class TestPluginIds:
 
     def test_container_names(self) -> None:
         """Ids that differ only in `-` and `_` have one container name."""
-        assert len({container_name(text) for text in ("my-plugin", "my_plugin", "myplugin", "m-y-plugin_")}) == 1
+        assert (
+            len({container_name(text) for text in ("my-plugin", "my_plugin", "myplugin", "m-y-plugin_")}) == 1
+        )
 
 
 class TestPatterns:
@@ -97,7 +112,21 @@ class TestPatterns:
         assert check_pattern(text) == text
 
     @pytest.mark.parametrize(
-        "text", ["*", "-*", "acme*", "acme_*", "*-acme", "a*b-*", "acme-**", "Acme-*", "acme-*\n", "con", "", "a" * 64 + "-*"]
+        "text",
+        [
+            "*",
+            "-*",
+            "acme*",
+            "acme_*",
+            "*-acme",
+            "a*b-*",
+            "acme-**",
+            "Acme-*",
+            "acme-*\n",
+            "con",
+            "",
+            "a" * 64 + "-*",
+        ],
     )
     def test_bad(self, text: str) -> None:
         """A star stands nowhere else."""
@@ -197,7 +226,18 @@ class TestRanges:
 
     @pytest.mark.parametrize(
         "text",
-        [">=1.2,<2", "==1.2.3", "==1.*", "~=1.2", "!=1.3.0", ">1", "<=2.0.0-rc.1", " >= 1.0 , < 2 ", ">=1,", EVERY_VERSION],
+        [
+            ">=1.2,<2",
+            "==1.2.3",
+            "==1.*",
+            "~=1.2",
+            "!=1.3.0",
+            ">1",
+            "<=2.0.0-rc.1",
+            " >= 1.0 , < 2 ",
+            ">=1,",
+            EVERY_VERSION,
+        ],
     )
     def test_good(self, text: str) -> None:
         """PEP 440 specifiers come back as they were written."""
@@ -270,7 +310,9 @@ class TestRanges:
 class TestFileNames:
     """File names."""
 
-    @pytest.mark.parametrize("name", ["a.zip", "plugin-1.2.0.tar.gz", "a b.zip", "x" * 200, "_a", "A(1)@2+3.whl"])
+    @pytest.mark.parametrize(
+        "name", ["a.zip", "plugin-1.2.0.tar.gz", "a b.zip", "x" * 200, "_a", "A(1)@2+3.whl"]
+    )
     def test_good(self, name: str) -> None:
         """Plain names come back as they are."""
         assert check_file_name(name) == name
@@ -287,7 +329,9 @@ class TestFileNames:
         with pytest.raises(ValueError, match="expected a plain file name"):
             check_file_name(name)
 
-    @pytest.mark.parametrize("name", ["con", "CON", "aux.json", "LPT1.tar.gz", "com\u00b3.x", "nul ", "prn .x", "conin$"])
+    @pytest.mark.parametrize(
+        "name", ["con", "CON", "aux.json", "LPT1.tar.gz", "com\u00b3.x", "nul ", "prn .x", "conin$"]
+    )
     def test_device_names(self, name: str) -> None:
         """Windows takes these for devices, with any ending."""
         assert is_device_name(name)

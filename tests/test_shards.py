@@ -74,7 +74,7 @@ def test_small_registries_have_two_shards() -> None:
     assert all(len(data) <= SPLIT_ABOVE for data in shards.values())
 
 
-@pytest.mark.parametrize("count", [200, 2000])
+@pytest.mark.parametrize("count", [400, 2000])
 def test_shards_over_64_kib_are_split(count: int) -> None:
     """Each shard is within 64 KiB, and none is split that need not be."""
     rows = _many(count)
@@ -152,7 +152,9 @@ def test_a_new_version_loses_nobody(ids: list[str], data: st.DataObject) -> None
         assert len(_versions(after, plugin_id)) == len(rows[plugin_id])
     home = bits_of(grown)
     assert {b: d for b, d in before.items() if not home.startswith(b)}.items() <= after.items()
-    assert not {bits for bits in after if any(bits != b and bits.startswith(b) for b in after)}  # no shard within another
+    assert not {
+        bits for bits in after if any(bits != b and bits.startswith(b) for b in after)
+    }  # no shard within another
 
 
 def test_building_is_a_function_of_the_rows() -> None:
@@ -251,7 +253,9 @@ class TestParsing:
         with pytest.raises(DocumentError, match="expected kind index, schemaVersion 1"):
             parse_shard(dump_json({**document, **change}), "index/0.json", "a")
 
-    @pytest.mark.parametrize("data", [b"", b"[]", b'{"lines": [', b"\xff", b'{"kind":"index","kind":"index"}'])
+    @pytest.mark.parametrize(
+        "data", [b"", b"[]", b'{"lines": [', b"\xff", b'{"kind":"index","kind":"index"}']
+    )
     def test_not_json(self, data: bytes) -> None:
         """Bytes that are no JSON object are refused like everywhere."""
         with pytest.raises(DocumentError, match=r"index/0\.json: 1 problem"):

@@ -39,7 +39,12 @@ WORDS = {
     "if nothing else fits, with a warning": Use.LAST,
     "refused": Use.NO,
 }
-COLUMNS = {"catalogue": "catalogue", "by range": "by_range", "exact version": "exact", "already locked": "locked"}
+COLUMNS = {
+    "catalogue": "catalogue",
+    "by range": "by_range",
+    "exact version": "exact",
+    "already locked": "locked",
+}
 _HEAD, *_ROWS = [[cell.strip() for cell in text.split("|")] for text in TABLE.strip("\n").splitlines()]
 CELLS = [(r[0], column, cell) for r in _ROWS for column, cell in zip(_HEAD[1:], r[1:], strict=True)]
 
@@ -83,7 +88,9 @@ class TestEffective:
     @pytest.mark.parametrize("initial", ["draft", "released"])
     def test_a_release_replaces_the_first_status(self, status: ReleaseStatus, initial: str) -> None:
         """The release's status holds, be it stricter than the first one or not."""
-        document = release("cal", "1.0.0", status=status, reason="why", rollout=7, push=False, forceUpdate=True)
+        document = release(
+            "cal", "1.0.0", status=status, reason="why", rollout=7, push=False, forceUpdate=True
+        )
         standing = standing_of(line("cal", "1.0.0", initialStatus=initial), document, ())
         assert standing == Standing(Status(status.value), "why", 7, push=False, force_update=True)
 
@@ -94,7 +101,14 @@ class TestEffective:
                 ["released", "yanked"],
                 [False, True],
                 [False, True],
-                [(), ("hide",), ("disable",), ("uninstall",), ("hide", "uninstall", "disable"), ("disable", "hide")],
+                [
+                    (),
+                    ("hide",),
+                    ("disable",),
+                    ("uninstall",),
+                    ("hide", "uninstall", "disable"),
+                    ("disable", "hide"),
+                ],
             )
         ),
     )
@@ -118,11 +132,15 @@ class TestEffective:
         worst = max(said, key=rank)
         assert (standing.status, standing.reason) == (worst, said[worst])
 
-    @given(st.sampled_from(list(ReleaseStatus)), st.booleans(), st.sampled_from(["hide", "disable", "uninstall"]))
+    @given(
+        st.sampled_from(list(ReleaseStatus)), st.booleans(), st.sampled_from(["hide", "disable", "uninstall"])
+    )
     def test_others_only_restrict(self, status: ReleaseStatus, quarantined: bool, action: str) -> None:
         """No block and no quarantine ever makes a version more available than its publisher does."""
         document = release("cal", "1.0.0", status=status, reason="why")
-        more: dict[str, Any] = {"quarantined": {"cause": "manual", "reason": "r", "since": TIME}} if quarantined else {}
+        more: dict[str, Any] = (
+            {"quarantined": {"cause": "manual", "reason": "r", "since": TIME}} if quarantined else {}
+        )
         plain = standing_of(line("cal", "1.0.0"), document, ())
         standing = standing_of(line("cal", "1.0.0", **more), document, [block("cal", ">=1", action=action)])
         assert rank(standing.status) >= rank(plain.status)
@@ -158,7 +176,11 @@ class TestBlocks:
             (">=1,<2", "2.0.0", False),
             (">=1,<2", "1.9.0-rc.1", True),
             ("<=1.5.0", "1.5.0-alpha.3", True),
-            ("<1.5.0", "1.5.0-alpha.3", False),  # PEP 440: `<` leaves out the prereleases of that version itself
+            (
+                "<1.5.0",
+                "1.5.0-alpha.3",
+                False,
+            ),  # PEP 440: `<` leaves out the prereleases of that version itself
             ("<1.5.0", "1.4.0-alpha.3", True),
             (">=1.0.0", "1.0.0-rc.1", False),
             ("==1.2.*", "1.2.0-rc.1", True),

@@ -7,8 +7,10 @@ The host makes the plugin with `create_plugin`, awaits `initialize`, mounts what
 from __future__ import annotations
 
 import hmac
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 Publish = Callable[[str, dict[str, Any]], Awaitable[None]]
@@ -30,7 +32,8 @@ class HelloWorldPlugin:
     """
 
     name = "hello-world"
-    version = "1.0.0"
+    # The manifest that is packed with this file: one place for the version.
+    version = json.loads((Path(__file__).parent / "manifest.json").read_text(encoding="utf-8"))["version"]
 
     def __init__(self, config: Mapping[str, Any] | None = None, publish: Publish = _nobody_listens) -> None:
         self._config = dict(config or {})

@@ -11,11 +11,11 @@ from publisher.tree import MemoryTree
 from publisher.tuf_repository import parse_metadata, served_path
 from registry_client.digest import Digest, verify_digest
 from registry_client.errors import NotFetchedError
+from registry_client.hosts import check_base_url
 from registry_client.http import Deadline, Transport
 from registry_client.jsontext import parse_json
 from registry_client.models.index import CATALOGUE_LIMIT
 from registry_client.models.manifest import MANIFEST_LIMIT
-from registry_client.session import check_base_url
 
 if TYPE_CHECKING:
     from tuf.api.metadata import MetaFile, Targets

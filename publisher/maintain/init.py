@@ -17,8 +17,8 @@ from publisher.tree import MemoryTree, Overlay, write_changes
 from publisher.tuf_repository import DEFAULT_DAYS, TufRepository, add_target, delegations
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError
+from registry_client.hosts import check_base_url
 from registry_client.jsontext import dump_json
-from registry_client.session import check_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -113,10 +113,10 @@ def _exists_before(client: RegistryClient, ids: list[str]) -> bool:
 def _read(client: RegistryClient, ids: list[str]) -> None:
     client.refresh()
     client.search()
-    client.session.policy()
+    client.session.statements.policy()
     for plugin_id in ids:
         for info in client.versions(plugin_id):
             if info.line.removed is None and info.line.quarantined is None:
                 if info.problem is not None:
                     raise info.problem
-                client.line_manifest(info.line)
+                client.reader.manifest(info.line)

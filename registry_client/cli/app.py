@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry_client.cli import catalogue, env, fetch, health
-from registry_client.cli.output import INTERRUPTED, USAGE, Output
+from registry_client.cli.runner import run_app
 from registry_client.cli.state import State, parse_applications, state_of
 from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Newer versions of typer carry their own copy of click: this ancestry is the same in all, its module is not.
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _EPILOG = f"""\b
 Examples:
   plugin --registry https://registry.example --root 1.root.json search
@@ -186,25 +184,4 @@ def run(arguments: Sequence[str], state: State) -> int:
     Raises:
         RegistryError: the command failed.
     """
-    output = state.output
-    try:
-        code = typer.main.get_command(app).main(
-            list(arguments), prog_name="plugin", standalone_mode=False, obj=state
-        )
-    except _UsageError as e:
-        return _usage_error(output, e)
-    except typer.Abort as e:
-        raise KeyboardInterrupt from e
-    if code == INTERRUPTED:  # typer turns KeyboardInterrupt into this
-        raise KeyboardInterrupt
-    return code if isinstance(code, int) else 0
-
-
-def _usage_error(output: Output, error: Exception) -> int:
-    message = str(error.format_message()) if hasattr(error, "format_message") else str(error)
-    ctx = getattr(error, "ctx", None)
-    command = ctx.command_path if ctx is not None else "plugin"
-    if type(error).__name__ == "NoArgsIsHelpError" and not output.as_json:
-        output.help(message)
-        return USAGE
-    return output.failure("Usage", message, f"See '{command} --help'.", USAGE)
+    return run_app(app, arguments, "plugin", state.output, state)

@@ -51,7 +51,7 @@ def info(ctx: typer.Context, spec: Spec, _json: JsonFlag = False) -> None:
     found = client.resolve(plugin_id, range_text)
     for warning in found.warnings:
         state.output.warn(warning)
-    publisher = client.session.publisher(found.manifest.publisher).publisher
+    publisher = client.session.statements.publisher(found.manifest.publisher).publisher
     document = {
         **version_json(found.info),
         "publisher": {"id": publisher.id, "name": publisher.name, "threshold": publisher.threshold},

@@ -106,7 +106,7 @@ def _status(state: State, client: RegistryClient) -> dict[str, Any]:
         "state": str(session.store.state),
         "installationId": _install_id(state, client),
         "devKeys": _dev_keys(session.store.metadata),
-        "blocks": [_block_json(block) for block in session.last_blocks()],
+        "blocks": [_block_json(block) for block in session.statements.last_blocks()],
     }
 
 

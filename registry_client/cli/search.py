@@ -18,27 +18,32 @@ if TYPE_CHECKING:
 
     from registry_client.cli.state import State
 
-_WITH_VALUE = {"--registry", "--root"}
+_WITH_VALUE = {"--registry", "--root", "--mirror"}
 
 
 def parse_plain(arguments: Sequence[str], state: State) -> list[str] | None:
-    """The words of `[--registry URL] [--root FILE] [--json] search [TEXT…] [--json]`.
+    """The words of `[OPTION…] search [TEXT…] [--json]`, the options being those that say which registry to read.
 
     None for any other form. Sets the options in `state` if it is that form.
     """
-    values: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
+    flags: set[str] = set()
     rest = list(arguments)
     while rest and rest[0] != "search":
         option = rest.pop(0)
         if option in _WITH_VALUE and rest and not rest[0].startswith("-"):
-            values[option] = rest.pop(0)
-        elif option != "--json":
+            values.setdefault(option, []).append(rest.pop(0))
+        elif option in {"--allow-dev-keys", "--json"}:
+            flags.add(option)
+        else:
             return None
     words = [word for word in rest[1:] if word != "--json"]
     if not rest or any(word.startswith("-") for word in words):
         return None
-    state.registry = values.get("--registry", "")
-    state.root = Path(values["--root"]) if "--root" in values else None
+    state.registry = values.get("--registry", [""])[-1]
+    state.root = Path(values["--root"][-1]) if "--root" in values else None
+    state.mirrors = tuple(values.get("--mirror", ()))
+    state.allow_dev_keys = "--allow-dev-keys" in flags
     return words
 
 

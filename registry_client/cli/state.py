@@ -106,8 +106,8 @@ class State:
         )
 
     def _host(self, url: str, directories: Directories) -> Host:
+        from registry_client.hosts import check_base_url
         from registry_client.resolve import Host
-        from registry_client.session import check_base_url
         from registry_client.store import Store
 
         return Host(

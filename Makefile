@@ -1,0 +1,66 @@
+# The README's two commands are `make demo` and `make test`; each does all of its own set-up.
+# Needs Python 3.11 or newer, Git and make. Everything else is installed into .venv from PyPI.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?= -n auto
+
+.PHONY: help demo test lint format schema audit docs bench wheel clean
+
+help: ## Show these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+$(VENV)/.base: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[publisher]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev
+	@touch $@
+
+demo: $(VENV)/.base ## Publish, read, and try to attack a registry in a temporary directory
+	@$(BIN)/python -m demo
+
+test: $(VENV)/.dev ## Run all tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## Check style, types, and that generated files are current
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/publisher registry schema schema --check
+	$(BIN)/publisher registry audit .
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schema: $(VENV)/.base ## Write schema/ from the models
+	$(BIN)/publisher registry schema schema
+
+audit: $(VENV)/.base ## Audit the registry in this repository
+	$(BIN)/publisher registry audit .
+
+docs: $(VENV)/.base ## Write the generated parts of docs/
+	$(BIN)/python docs/generate.py
+
+bench: $(VENV)/.dev ## Measure client and registrar
+	$(BIN)/python -m benchmarks
+
+wheel: $(VENV)/.dev ## Build the wheel and try it in an environment of its own
+	rm -rf dist build/wheel
+	$(BIN)/python -m build --quiet --wheel --outdir dist .
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	build/wheel/bin/plugin --version
+	build/wheel/bin/publisher --version 2>&1 | grep -F "plugin-registry[publisher]"
+	build/wheel/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "$$(ls dist/*.whl)[publisher]"
+	build/wheel/bin/publisher registry audit .
+
+clean: ## Remove what was built and installed
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
