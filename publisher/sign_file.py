@@ -12,8 +12,10 @@ from publisher.tuf_repository import (
     delegators_of,
     dump_metadata,
     is_complete,
+    keyids_for,
     metadata_path,
     parse_metadata,
+    promote,
 )
 from registry_client.errors import ConfigError
 from registry_client.jsontext import MIB, dump_json, parse_json
@@ -45,7 +47,7 @@ class Signed:
 def sign_file(path: Path, signer: Signer) -> Signed:
     """Add one signature to a manifest, a release document or TUF metadata.
 
-    Metadata below `staging/` moves to `metadata/` when its thresholds are met.
+    Metadata below `staging/` moves to `metadata/` when its thresholds are met, and with it what waited for its keys.
 
     Raises:
         ConfigError: not a file that is signed. DocumentError: not strict JSON.
@@ -73,19 +75,25 @@ def _sign_metadata(path: Path, data: bytes, signer: Signer) -> Signed:
     metadata = parse_metadata(data, role, str(path))
     folder = path.resolve().parent.parent
     tree = Overlay(DirTree(folder))
-    delegators = delegators_of(tree, role, metadata)
+    if path.parent.name != STAGING and role != "root":
+        raise ConfigError(
+            f"{path}: is served already, and the metadata above it names its digest",
+            hint="To sign it again: 'publisher registry renew --force --role ROLE'.",
+        )
     keyid = signer.public_key.keyid
-    if not any(keyid in delegator.get_delegated_role(role).keyids for delegator in delegators):
+    if keyid not in keyids_for(tree, role, metadata):
         raise ConfigError(
             f"{path}: key {keyid[:16]}… is not a key of role {role}",
             hint="Use one of the keys that the root or targets name.",
         )
     metadata.sign(signer, append=True)
-    complete = is_complete(role, metadata, delegators)
+    complete = is_complete(role, metadata, delegators_of(tree, role, metadata))
     out = path
-    if complete and path.parent.name == STAGING:
-        out = folder / metadata_path(role, metadata.signed.version)
-    write_atomic(out, dump_metadata(role, metadata))
-    if out != path:
-        write_changes(folder, {f"{STAGING}/{path.name}": None})
+    if path.parent.name == STAGING:
+        tree.write(f"{STAGING}/{path.name}", dump_metadata(role, metadata))
+        if promote(tree, role):
+            out = folder / metadata_path(role, metadata.signed.version)
+        write_changes(folder, tree.changes)
+    else:
+        write_atomic(out, dump_metadata(role, metadata))
     return Signed(out, len(metadata.signatures), complete)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from registry_client.digest import Digest
 from registry_client.errors import ConfigError
 from registry_client.store import write_atomic
 
@@ -35,27 +37,33 @@ class DirTree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._top = str(root)
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a regular file, or None."""
-        full = self.root / path
+        full = f"{self._top}/{path}"  # plain text and system calls: a run reads every file of the registry
         try:
-            if full.is_symlink() or not full.is_file():
+            if not stat.S_ISREG(os.lstat(full).st_mode):
                 return None
-            return full.read_bytes()
+            with open(full, "rb", buffering=0) as file:  # noqa: PTH123
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except OSError as e:
             raise ConfigError(f"{full}: cannot be read ({e.strerror})") from e
 
     def paths(self, folder: str) -> Iterator[str]:
         """All paths of regular files below a folder, sorted."""
-        top = self.root / folder
-        found = []
-        for here, folders, files in os.walk(top):
-            folders[:] = [name for name in folders if not (Path(here) / name).is_symlink()]
-            for name in files:
-                full = Path(here) / name
-                if not full.is_symlink() and not name.startswith(".tmp-"):
-                    found.append(full.relative_to(self.root).as_posix())
+        found: list[str] = []
+        folders = [f"{folder}/" if folder else ""]
+        while folders:
+            here = folders.pop()
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(f"{self._top}/{here}") as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{here}{entry.name}/")
+                    elif entry.is_file(follow_symlinks=False) and not entry.name.startswith(".tmp-"):
+                        found.append(here + entry.name)
         return iter(sorted(found))
 
 
@@ -85,10 +93,22 @@ class Overlay:
     def __init__(self, base: Tree) -> None:
         self.base = base
         self.changes: dict[str, bytes | None] = {}
+        self._digests: dict[str, Digest | None] = {}
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file as changed, or None."""
         return self.changes[path] if path in self.changes else self.base.read(path)
+
+    def digest(self, path: str) -> Digest | None:
+        """The digest of a file as changed, or None. What is below is read once, however often this is asked."""
+        if path in self.changes:
+            return _digest(self.changes[path])
+        return self._below(path)
+
+    def _below(self, path: str) -> Digest | None:
+        if path not in self._digests:
+            self._digests[path] = _digest(self.base.read(path))
+        return self._digests[path]
 
     def paths(self, folder: str) -> Iterator[str]:
         """All paths below a folder as changed, sorted."""
@@ -98,17 +118,21 @@ class Overlay:
 
     def write(self, path: str, data: bytes) -> None:
         """Change a file; writing what is there already changes nothing."""
-        if self.base.read(path) == data:
+        if self._below(path) == Digest.of(data):
             self.changes.pop(path, None)
         else:
             self.changes[path] = data
 
     def delete(self, path: str) -> None:
         """Remove a file."""
-        if self.base.read(path) is None:
+        if self._below(path) is None:
             self.changes.pop(path, None)
         else:
             self.changes[path] = None
+
+
+def _digest(data: bytes | None) -> Digest | None:
+    return None if data is None else Digest.of(data)
 
 
 def write_order(changes: Mapping[str, bytes | None]) -> list[str]:

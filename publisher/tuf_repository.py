@@ -148,8 +148,8 @@ class TufRepository(Repository):
         days = int(signed.unrecognized_fields.setdefault(EXPIRY_DAYS, self._days[role]))
         signed.expires = self.now + timedelta(days=days)
         md.signatures.clear()
-        delegators = self._delegators(role, md)
-        keyids = {keyid for delegator in delegators for keyid in delegator.get_delegated_role(role).keyids}
+        delegators = delegators_of(self.tree, role, md)
+        keyids = keyids_for(self.tree, role, md)
         mine = [signer for keyid, signer in sorted(self._signers.items()) if keyid in keyids]
         if not mine:
             listed = ", ".join(sorted(f"{keyid[:16]}…" for keyid in keyids))
@@ -167,9 +167,6 @@ class TufRepository(Repository):
                 raise RegistrarError(f"the keys given do not reach the threshold of role {role}")
             self.staged.append(metadata_path(role, version, STAGING))
         self.tree.write(metadata_path(role, version, folder), dump_metadata(role, md))
-
-    def _delegators(self, role: str, md: Metadata[Any]) -> list[Root | Targets]:
-        return delegators_of(self.tree, role, md)
 
     def _first(self, role: str) -> Metadata[Any]:
         signed = _TYPES.get(role, Targets)()
@@ -206,19 +203,63 @@ def dump_metadata(role: str, md: Metadata[Any]) -> bytes:
 
 
 def delegators_of(tree: Tree, role: str, md: Metadata[Any]) -> list[Root | Targets]:
-    """Whose thresholds metadata of a role must meet; for a new root, the old root's and its own."""
+    """Whose thresholds metadata of a role must meet to be served; for a new root, the old root's and its own."""
     if role == "root":
         roots: list[Root | Targets] = [md.signed]
         previous = md.signed.version - 1
         if previous:
             roots.append(read_metadata(tree, "root", previous).signed)
         return roots
-    if role in {"targets", "snapshot", "timestamp"}:
-        return [read_metadata(tree, "root", latest_version(tree, "root")).signed]
-    staged, served = latest_version(tree, "targets", STAGING), latest_version(tree, "targets")
-    folder = STAGING if staged > served else "metadata"
-    targets: Targets = read_metadata(tree, "targets", max(staged, served), folder).signed
-    return [targets]
+    parent = parent_of(role)
+    return [read_metadata(tree, parent, latest_version(tree, parent)).signed]
+
+
+def parent_of(role: str) -> str:
+    """The role that names the keys of a role."""
+    return "targets" if role in {"blocks", "registrar"} else "root"
+
+
+def staged_version(tree: Tree, role: str) -> int | None:
+    """The version of a role that waits for signatures, or None."""
+    staged = latest_version(tree, role, STAGING)
+    return staged if staged > latest_version(tree, role) else None
+
+
+def staged_parent(tree: Tree, role: str) -> Root | Targets | None:
+    """The staged metadata that will name the keys of a role, or None."""
+    parent = parent_of(role)
+    version = staged_version(tree, parent) if role != "root" else None
+    if version is None:
+        return None
+    signed: Root | Targets = read_metadata(tree, parent, version, STAGING).signed
+    return signed
+
+
+def keyids_for(tree: Tree, role: str, md: Metadata[Any]) -> set[str]:
+    """The keys that may sign a role: those of today, and those of a staged change of keys, which are signed with ahead."""
+    ahead = staged_parent(tree, role) if role in OFFLINE else None
+    delegators = [*delegators_of(tree, role, md), *([ahead] if ahead else [])]
+    return {keyid for delegator in delegators for keyid in delegator.get_delegated_role(role).keyids}
+
+
+def promote(tree: Overlay, role: str) -> bool:
+    """Serve a role's staged version if its thresholds are met, and then what waited for that.
+
+    Returns:
+        Whether it was.
+    """
+    version = staged_version(tree, role)
+    if version is None:
+        return False
+    metadata = read_metadata(tree, role, version, STAGING)
+    if not is_complete(role, metadata, delegators_of(tree, role, metadata)):
+        return False
+    tree.write(metadata_path(role, version), dump_metadata(role, metadata))
+    tree.delete(metadata_path(role, version, STAGING))
+    for child in ("targets", "blocks"):
+        if child != role and parent_of(child) == role:
+            promote(tree, child)
+    return True
 
 
 def is_complete(role: str, md: Metadata[Any], delegators: list[Root | Targets]) -> bool:

@@ -1,16 +1,18 @@
-"""Entry point of the command `publisher`: the one place where errors become exit codes."""
+"""Entry point of the command `publisher`."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
-from registry_client.cli.env import read_environment
-from registry_client.cli.output import INTERRUPTED, Output, StopRun
-from registry_client.errors import ConfigError, RegistryError
+from registry_client.cli.guard import guarded
+from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from registry_client.cli.env import Environment
+    from registry_client.cli.output import Output
 
 _EXTRA = ("jsonschema", "referencing")
 
@@ -24,22 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    # Seen before anything is parsed, so that a mistake in the options is reported as JSON too.
-    as_json = "--json" in arguments[: [*arguments, "--"].index("--")]
-    output = Output(as_json=as_json, colour=read_environment().colour)
-    try:
-        try:
-            return _run(arguments, output)
-        except RegistryError as e:
-            return output.error(e)
-        except KeyboardInterrupt:
-            return output.failure("Interrupted", "interrupted", "", INTERRUPTED)
-    except StopRun as e:
-        return e.exit_code
+    return guarded(argv, _run)
 
 
-def _run(arguments: list[str], output: Output) -> int:
+def _run(arguments: list[str], output: Output, environment: Environment) -> int:  # noqa: ARG001  (as `guarded` calls it)
     try:
         from publisher.cli.app import app
     except ModuleNotFoundError as e:

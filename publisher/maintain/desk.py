@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from publisher.authority import Authority, load_authority, pinned_root
 from publisher.tree import DirTree, Overlay, write_changes
 from publisher.tuf_repository import (
+    OFFLINE,
     STAGING,
     TufRepository,
     delegators_of,
     latest_version,
     read_metadata,
     served_path,
+    staged_parent,
+    staged_version,
 )
 from registry_client.digest import Digest, verify_digest
 from registry_client.errors import ConfigError, SignatureError
@@ -60,25 +63,36 @@ class Desk:
         self.repository = TufRepository(self.tree, signers, now)
 
     def _check_staged(self) -> None:
-        """A staged version must carry at least one good signature before anyone signs on top of it."""
-        for role in ("root", "targets", "blocks"):
-            version = latest_version(self.tree, role, STAGING)
-            if version <= latest_version(self.tree, role):
+        """A staged version must carry a good signature of a maintainer before anyone signs on top of it.
+
+        A root counts as signed by the one before it only: anybody can make one that its own keys sign.
+        """
+        for role in OFFLINE:
+            version = staged_version(self.tree, role)
+            if version is None:
                 continue
             metadata = read_metadata(self.tree, role, version, STAGING)
-            for delegator in delegators_of(self.tree, role, metadata):
-                result = delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
-                if result.signed:
-                    break
-            else:
+            ahead = staged_parent(self.tree, role)
+            vouching = [ahead] if ahead else []
+            vouching += delegators_of(self.tree, role, metadata)[-1:]
+            if not any(
+                delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures).signed
+                for delegator in vouching
+            ):
                 raise SignatureError(
                     f"{STAGING}/{version}.{role}.json: carries no valid signature",
                     hint="Delete the file, or restore it from Git history.",
                 )
 
-    def document(self, path: str) -> bytes | None:
-        """The bytes of a document of role `targets`, as its newest metadata (staged too) names it."""
-        targets: Targets = self.repository.open("targets").signed
+    @property
+    def waiting(self) -> list[str]:
+        """Staged metadata that lacks signatures."""
+        versions = {role: staged_version(self.tree, role) for role in OFFLINE}
+        return [f"{STAGING}/{version}.{role}.json" for role, version in versions.items() if version]
+
+    def document(self, path: str, role: str = "targets") -> bytes | None:
+        """The bytes of a maintainers' document, as the newest metadata of its role (staged too) names it."""
+        targets: Targets = self.repository.open(role).signed
         info = targets.targets.get(path)
         if info is None:
             return None

@@ -290,9 +290,16 @@ def _write(desk: Desk, path: str, document: Json) -> None:
         keys = parse_publisher(data, path)
     except RegistryError as e:
         raise ConfigError(e.message, hint=e.hint) from e
-    others = {name: k.publisher.plugins for name, k in desk.authority.publishers.items()}
-    check_no_overlap({**others, keys.publisher.id: keys.publisher.plugins})
+    check_no_overlap({**_patterns(desk), keys.publisher.id: keys.publisher.plugins})
     _sign_target(desk, path, data)
+
+
+def _patterns(desk: Desk) -> dict[str, tuple[str, ...]]:
+    """What each publisher covers, staged changes included."""
+    targets = desk.repository.open("targets").signed.targets
+    documents = [desk.document(path) or b"" for path in targets if path.startswith("publishers/")]
+    publishers = [parse_publisher(data, "publishers").publisher for data in documents]
+    return {publisher.id: publisher.plugins for publisher in publishers}
 
 
 def _valid(kind: str, document: Json, where: str) -> Json:
@@ -309,7 +316,7 @@ def _sign_target(desk: Desk, path: str, data: bytes) -> None:
 
 
 def _blocks(desk: Desk) -> Json:
-    document: Json = json.loads(desk.authority.documents["blocks.json"])
+    document: Json = json.loads(desk.document("blocks.json", "blocks") or b"{}")
     return document
 
 

@@ -88,8 +88,11 @@ def on_main(tree: Overlay, state: State) -> Iterable[Submission]:
         if match is None:
             continue
         plugin_id, version, manifest, _ = match.groups()
+        row = state.get(plugin_id, version)
+        if row is not None and tree.digest(path) == (row.digest if manifest else row.release_digest):
+            continue
         data = tree.read(path)
-        if data is None or _known(data, path, state.get(plugin_id, version), is_manifest=bool(manifest)):
+        if data is None or (manifest and row is not None and _signed_before(data, path, row)):
             continue
         if manifest:
             yield Submission(path, plugin_id, version, manifest=data, path=path)
@@ -97,24 +100,20 @@ def on_main(tree: Overlay, state: State) -> Iterable[Submission]:
             yield Submission(path, plugin_id, version, release=data)
 
 
-def _known(data: bytes, path: str, row: Row | None, *, is_manifest: bool) -> bool:
-    if row is None:
+def _signed_before(data: bytes, path: str, row: Row) -> bool:
+    """Whether this is a manifest as it was before it was re-signed: that file stays, for caches and locks."""
+    if row.path == path:
         return False
-    if not is_manifest:
-        return data == row.release_file
-    if row.path != path:  # re-signed: the first file stays, for caches and locks
-        try:
-            return parse_manifest(data, path).payload_digest == row.payload_digest
-        except RegistryError:
-            return False
-    return Digest.of(data) == row.digest
+    try:
+        return parse_manifest(data, path).payload_digest == row.payload_digest
+    except RegistryError:
+        return False
 
 
 def _repair(inputs: Inputs, state: State) -> None:
     """Restore missing and edited manifests of published versions; never accept them."""
     for row in list(state.all_rows()):
-        data = inputs.tree.read(row.path)
-        if data is not None and Digest.of(data) == row.digest:
+        if inputs.tree.digest(row.path) == row.digest:
             if "removed" in row.raw:
                 state.put(row.replaced(removed=None))
             continue
@@ -166,9 +165,8 @@ def _verdict(inputs: Inputs, row: Row) -> tuple[str, str]:
 def _write_releases(inputs: Inputs, state: State) -> None:
     """Write each release file as the index has it."""
     for row in state.all_rows():
-        data = row.release_file
-        if data is not None:
-            inputs.tree.write(row.release_path, data)
+        if row.release_file is not None:
+            inputs.tree.write(row.release_path, row.release_file)
 
 
 def _guard(before: int, state: State, allowed: int | None) -> None:

@@ -29,6 +29,8 @@ _REF = re.compile(rf"refs/heads/publish/({PLUGIN_ID_PATTERN})@({VERSION_PATTERN}
 _LIMITS = {"manifest.json": MANIFEST_LIMIT, "release.json": RELEASE_LIMIT}
 _MAX_FILES = 52
 _ATTEMPTS = 8
+# What Git prints when another push was faster: a lost lease, or a lost lock on the ref.
+_MOVED = ("stale", "fetch first", "non-fast-forward", "lock ref", "failed to update ref", "reference already")
 
 
 def publish_ref(plugin_id: str, version: str, digest_hex: str) -> str:
@@ -105,10 +107,7 @@ def _push_main(git: Git, main: str, main_ref: str, run: Run, now: datetime) -> b
     result = git.push([(commit, main_ref, main)])[0]
     if result.accepted:
         return True
-    if any(
-        word in result.reason
-        for word in ("stale", "fetch first", "non-fast-forward", "lock", "reference already")
-    ):
+    if any(word in result.reason for word in _MOVED):
         return False
     raise GitError(
         f"the remote refuses the push to {main_ref}: {result.reason}",
