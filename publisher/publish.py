@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from publisher.check import check_manifest
 from publisher.destination import Offer
 from publisher.documents import same_content, sign_document
-from publisher.pack import artifact_name, pack
+from publisher.pack import digest_and_size
 from publisher.registrar.admit import MAX_IN_TREE
 from publisher.set_status import Change, build_release
-from publisher.source import build_manifest
-from registry_client.digest import Digest
+from publisher.source import build_manifest, read_artifact
+from publisher.source_model import fill_url
 from registry_client.errors import ConfigError, ManifestError, PublishError, VersionExistsError
 from registry_client.jsontext import dump_json, parse_json, payload_digest_of
 from registry_client.models.base import format_time
@@ -21,6 +21,7 @@ from registry_client.models.release import ReleaseStatus
 from registry_client.signed import parse_manifest, parse_policy, parse_publisher, verify_manifest
 
 if TYPE_CHECKING:
+    from registry_client.digest import Digest
     from collections.abc import Sequence
     from datetime import datetime
 
@@ -98,7 +99,7 @@ def prepare(publication: Publication, destination: Destination, now: datetime) -
         source,
         version=version,
         artifacts=artifacts,
-        initial_status="draft" if staged or publication.change.status is ReleaseStatus.DRAFT else "released",
+        initial_status=_initial_status(publication.change),
         manifest_url=manifest_url,
         last_updated=format_time(now),
         provenance=publication.provenance,
@@ -125,6 +126,17 @@ def prepare(publication: Publication, destination: Destination, now: datetime) -
     return Prepared(offer, "", raw, digest, manifest_url, packed)
 
 
+def _initial_status(change: Change) -> str | None:
+    """The manifest's own status, None for the source's.
+
+    A staged start is a draft plus a release document, so that leaving the release document out, which a stolen registrar
+    key could do, never widens it.
+    """
+    if change.stages or change.status is ReleaseStatus.DRAFT:
+        return "draft"
+    return None if change.status is None else "released"
+
+
 def _policy(tree: Tree) -> Policy:
     data = tree.read("policy.json")
     if data is None:
@@ -140,40 +152,38 @@ def _artifacts(
     members: list[dict[str, Any]] = []
     files: dict[str, bytes] = {}
     packed: dict[str, bytes] = {}
-    for item in source.model.artifacts or ():
+    for index, item in enumerate(source.model.artifacts or ()):
+        found = read_artifact(source, index, version=publication.version)
         member: dict[str, Any] = {"ecosystem": item.ecosystem}
-        if item.pack is None and item.path is None:
+        if found is None:
             member |= {"url": item.url, "digest": item.digest, "size": item.size}
         else:
-            name, data = _content(publication, item.pack, item.path)
-            if packed.get(name, data) != data:
-                name = f"{item.ecosystem}-{name}"
+            name, data = found
             packed[name] = data
-            digest = Digest.of(data)
-            template = publication.artifact_url or item.url
-            if template is not None:
-                url = template.replace("{id}", source.model.id).replace("{version}", publication.version)
-                url = url.replace("{name}", name)
-            else:
-                url = f"artifacts/sha256/{digest.hex}/{name}"
+            digest, size = digest_and_size(data)
+            url = _place(publication, item.url, name, digest)
+            if ":" not in url:
                 _fits_in_tree(policy, name, data)
                 files[url] = data
-            member |= {"url": url, "digest": digest, "size": len(data)}
+            member |= {"url": url, "digest": digest, "size": size}
         media_type = item.media_type or ("application/zip" if item.pack is not None else None)
         members.append(member | ({"mediaType": media_type} if media_type else {}))
     return members, files, packed
 
 
-def _content(publication: Publication, folder: str | None, file: str | None) -> tuple[str, bytes]:
-    source = publication.source
-    if file is not None:
-        path = source.folder / file
-        try:
-            return path.name, path.read_bytes()
-        except OSError as e:
-            raise PublishError(f"{path}: cannot be read ({e.strerror})", hint="Build it first.") from e
-    data = pack(source.folder / (folder or "."), id=source.model.id, version=publication.version)
-    return artifact_name(source.model.id, publication.version), data
+def _place(publication: Publication, url: str | None, name: str, digest: Digest) -> str:
+    """Where an artifact will be: where it was asked for, else in the registry itself."""
+    template = publication.artifact_url or url
+    if template is None:
+        return f"artifacts/sha256/{digest.hex}/{name}"
+    try:
+        return fill_url(
+            template, plugin_id=publication.source.model.id, version=publication.version, name=name
+        )
+    except ValueError as e:
+        raise ConfigError(
+            f"--artifact-url: {e}", hint="For example https://files.example/{id}/{name}."
+        ) from e
 
 
 def _fits_in_tree(policy: Policy, name: str, data: bytes) -> None:

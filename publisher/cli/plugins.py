@@ -100,21 +100,20 @@ def pack(
 
     Example: publisher pack examples/hello-world
     """
-    from publisher.pack import artifact_name
-    from publisher.pack import pack as build
-    from publisher.source import load_source
-    from registry_client.digest import Digest
+    from publisher.pack import digest_and_size
+    from publisher.source import load_source, read_artifact
 
     source = load_source(path)
     wanted = _version(source, version, None)
     folder = output if output is not None else source.folder / "dist"
     rows = []
-    for item in source.model.artifacts or ():
-        if item.pack is not None:
-            data = build(source.folder / item.pack, id=source.model.id, version=wanted)
-            file = folder / artifact_name(source.model.id, wanted)
-            write_atomic(file, data)
-            rows.append({"path": str(file), "digest": Digest.of(data), "size": len(data)})
+    for index, item in enumerate(source.model.artifacts or ()):
+        found = read_artifact(source, index, version=wanted) if item.pack is not None else None
+        if found is not None:
+            name, data = found
+            write_atomic(folder / name, data)
+            digest, size = digest_and_size(data)
+            rows.append({"path": str(folder / name), "digest": digest, "size": size})
     if not rows:
         raise PublishError(
             f"{source.path}: no artifact is to be packed", hint="Add an artifact with 'pack' to the manifest."

@@ -11,12 +11,12 @@ from securesystemslib.signer import CryptoSigner
 from publisher.dev_keys import NAMES, dev_key_pem
 from publisher.maintain.templates import GITATTRIBUTES, owners_readme
 from publisher.registrar.run import Options, register
-from publisher.schemas import build_schemas
-from publisher.signing import generate_key, load_signer, write_private_key
+from publisher.schemas import build_schemas, validate_against
+from publisher.signing import generate_key, load_signer, public_key_object, write_private_key
 from publisher.tree import MemoryTree, Overlay, write_changes
 from publisher.tuf_repository import DEFAULT_DAYS, TufRepository, add_target, delegations
 from registry_client.digest import Digest
-from registry_client.errors import ConfigError
+from registry_client.errors import ConfigError, DocumentError
 from registry_client.hosts import check_base_url
 from registry_client.jsontext import dump_json
 
@@ -81,6 +81,28 @@ def default_id(base_url: str) -> str:
     return f"{parts.hostname}{parts.path}".rstrip("/")[:100]
 
 
+def check_new(new: NewRegistry, roots: int) -> None:
+    """Refuse what cannot become a registry, before any key is made.
+
+    Args:
+        new: what it is to be.
+        roots: how many root keys it is to have.
+
+    Raises:
+        ConfigError: the threshold is out of range, or a URL cannot be used. DocumentError: the id or the name cannot.
+    """
+    if not 1 <= new.threshold <= roots:
+        raise ConfigError(
+            f"a threshold of {new.threshold} is not possible with {roots} root keys",
+            hint="Give more --root-keys, or a lower --threshold.",
+        )
+    problems = validate_against("policy", policy_document(new), "policy.json")
+    if problems:
+        raise DocumentError(
+            "policy.json", problems, hint="Give another --id, --name, --base-url or --mirror."
+        )
+
+
 def make_keys(folder: Path, roots: int, passphrase: str | None) -> dict[str, Path]:
     """Generate a registry's keys, each in a file of its own that only its owner can read.
 
@@ -138,8 +160,7 @@ def build_registry(
     Raises:
         ConfigError: the base URL or the id cannot be used, or the threshold is out of range.
     """
-    if not 1 <= new.threshold <= len(keys.root):
-        raise ConfigError(f"a threshold of {new.threshold} is not possible with {len(keys.root)} root keys")
+    check_new(new, len(keys.root))
     tree = Overlay(MemoryTree({}))
     tree.write(".gitattributes", GITATTRIBUTES)
     tree.write("README.md", owners_readme(new))
@@ -147,7 +168,7 @@ def build_registry(
         tree.write(f"schema/{name}", data)
     _sign_offline(tree, new, keys, now)
     root = tree.read("metadata/1.root.json") or b""
-    options = Options(root, [keys.online], allow_dev_keys=allow_dev_keys)
+    options = Options(root, [keys.online], allow_dev_keys=allow_dev_keys, days=new.days)
     memory = MemoryTree({path: data for path, data in tree.changes.items() if data is not None})
     run = register(memory, (), options, now)
     return {**memory.files, **{path: data for path, data in run.changes.items() if data is not None}}
@@ -195,7 +216,10 @@ def policy_document(new: NewRegistry) -> dict[str, Any]:
 
 def dev_key_files() -> dict[str, bytes]:
     """The development keys as files, which stand in the registry for everyone to see."""
-    return {f"dev-keys/{name}.pem": dev_key_pem(name) for name in NAMES}
+    files = {f"dev-keys/{name}.pem": dev_key_pem(name) for name in NAMES}
+    public = dev_signer("publisher").public_key
+    key_file = {"keyid": public.keyid, "key": public_key_object(public)}
+    return {**files, "dev-keys/publisher.pem.pub.json": dump_json(key_file)}
 
 
 def root_digest(files: Mapping[str, bytes]) -> Digest:
