@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tuf.api.exceptions import RepositoryError
@@ -52,7 +53,13 @@ class Authority:
 
     def publisher_of(self, plugin_id: str) -> PublisherKeys | None:
         """The one publisher that covers an id, or None."""
-        return next((keys for keys in self.publishers.values() if keys.covers(plugin_id)), None)
+        ends = [number for number, letter in enumerate(plugin_id, 1) if letter == "-" and number < len(plugin_id)]
+        patterns = (plugin_id, *(f"{plugin_id[:end]}*" for end in ends))
+        return next((self._by_pattern[p] for p in patterns if p in self._by_pattern), None)
+
+    @cached_property
+    def _by_pattern(self) -> dict[str, PublisherKeys]:
+        return {pattern: keys for keys in self.publishers.values() for pattern in keys.publisher.plugins}
 
 
 def load_authority(tree: Tree, pinned_root: bytes, *, allow_dev_keys: bool) -> Authority:
@@ -183,9 +190,12 @@ def check_no_overlap(patterns: Mapping[str, tuple[str, ...]]) -> None:
     Raises:
         RegistrarError: names the two patterns.
     """
-    flat = sorted((pattern, name) for name, own in patterns.items() for pattern in own)
-    for number, (pattern, name) in enumerate(flat):
-        for other_pattern, other in flat[number + 1 :]:
+    flat = sorted((p.removesuffix("*"), p, name) for name, own in patterns.items() for p in own)
+    for number, (start, pattern, name) in enumerate(flat):
+        for following in range(number + 1, len(flat)):
+            other_start, other_pattern, other = flat[following]
+            if not other_start.startswith(start):
+                break  # whatever this pattern could overlap stands right behind it
             if other != name and overlap(pattern, other_pattern):
                 raise RegistrarError(
                     f"publishers {name!r} ({pattern}) and {other!r} ({other_pattern}) could both publish one plugin",

@@ -85,14 +85,14 @@ def load_signer(
         uri: `file:PATH`, a plain path, `envvar:NAME`, or a securesystemslib URI such as `gcpkms:…`, which may end in
             `#KEYID` to say which of the candidates it is.
         candidates: public keys that a KMS or HSM key may be.
-        environ: the environment.
+        environ: the environment, which the caller has read; nothing of it if left out.
         ask: asks a person for a passphrase.
         allow_dev_keys: accept development keys.
 
     Raises:
         ConfigError: the key cannot be loaded. The message never holds key material.
     """
-    env = os.environ if environ is None else environ
+    env = environ or {}
     scheme, _, rest = uri.partition(":")
     if scheme == "envvar":
         signer: Signer = _from_variable(rest, env)

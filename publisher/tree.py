@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 TIMESTAMP = "metadata/timestamp.json"
+_PIECE = 64 * 1024
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_OPEN = os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EMLINK, errno.ENXIO}
 
 
 class Tree(Protocol):
@@ -41,15 +46,12 @@ class DirTree:
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a regular file, or None."""
-        full = f"{self._top}/{path}"  # plain text and system calls: a run reads every file of the registry
+        full = f"{self._top}/{path}"  # not a Path, which costs more than the reading: a run reads every file
         try:
-            if not stat.S_ISREG(os.lstat(full).st_mode):
-                return None
-            with open(full, "rb", buffering=0) as file:  # noqa: PTH123
-                return file.read()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            return _read_regular(full)
         except OSError as e:
+            if e.errno in _ABSENT:
+                return None
             raise ConfigError(f"{full}: cannot be read ({e.strerror})") from e
 
     def paths(self, folder: str) -> Iterator[str]:
@@ -58,13 +60,37 @@ class DirTree:
         folders = [f"{folder}/" if folder else ""]
         while folders:
             here = folders.pop()
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(f"{self._top}/{here}") as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(f"{here}{entry.name}/")
-                    elif entry.is_file(follow_symlinks=False) and not entry.name.startswith(".tmp-"):
-                        found.append(here + entry.name)
+            for entry in self._entries(here):
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(f"{here}{entry.name}/")
+                elif entry.is_file(follow_symlinks=False) and not entry.name.startswith(".tmp-"):
+                    found.append(here + entry.name)
         return iter(sorted(found))
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(f"{self._top}/{folder}") as entries:
+                return list(entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as e:
+            raise ConfigError(f"{self._top}/{folder}: cannot be read ({e.strerror})") from e
+
+
+def _read_regular(full: str) -> bytes | None:
+    if not _NO_FOLLOW and Path(full).is_symlink():
+        return None
+    handle = os.open(full, _OPEN)
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        data = os.read(handle, status.st_size)
+        while more := os.read(handle, _PIECE):
+            data += more
+        return data
+    finally:
+        os.close(handle)
 
 
 class MemoryTree:

@@ -31,7 +31,7 @@ from registry_client.errors import ConfigError, RegistrarError, VerificationErro
 from registry_client.trust import EXPIRY_DAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from securesystemslib.signer import Signer
 
@@ -117,7 +117,7 @@ class TufRepository(Repository):
     """
 
     def __init__(
-        self, tree: Overlay, signers: Iterable[Signer], now: datetime, days: dict[str, int] | None = None
+        self, tree: Overlay, signers: Iterable[Signer], now: datetime, days: Mapping[str, int] | None = None
     ) -> None:
         self.tree = tree
         self.now = now.astimezone(UTC).replace(microsecond=0)
@@ -151,8 +151,10 @@ class TufRepository(Repository):
         delegators = delegators_of(self.tree, role, md)
         keyids = keyids_for(self.tree, role, md)
         mine = [signer for keyid, signer in sorted(self._signers.items()) if keyid in keyids]
-        if not mine:
-            listed = ", ".join(sorted(f"{keyid[:16]}…" for keyid in keyids))
+        # New root keys cannot vouch for themselves: one of the root before must be there too.
+        needed = set(delegators[-1].get_delegated_role(role).keyids) if role == "root" else keyids
+        if not needed.intersection(self._signers):
+            listed = ", ".join(sorted(f"{keyid[:16]}…" for keyid in needed))
             raise ConfigError(f"no key of role {role} was given", hint=f"Give one of {listed} with --key.")
         for signer in mine:
             md.sign(signer, append=True)
@@ -225,6 +227,16 @@ def staged_version(tree: Tree, role: str) -> int | None:
     return staged if staged > latest_version(tree, role) else None
 
 
+def read_newest(tree: Tree, role: str) -> Metadata[Any]:
+    """The newest metadata of a role, staged versions included."""
+    staged = staged_version(tree, role)
+    return (
+        read_metadata(tree, role, staged, STAGING)
+        if staged
+        else read_metadata(tree, role, latest_version(tree, role))
+    )
+
+
 def staged_parent(tree: Tree, role: str) -> Root | Targets | None:
     """The staged metadata that will name the keys of a role, or None."""
     parent = parent_of(role)
@@ -243,7 +255,7 @@ def keyids_for(tree: Tree, role: str, md: Metadata[Any]) -> set[str]:
 
 
 def promote(tree: Overlay, role: str) -> bool:
-    """Serve a role's staged version if its thresholds are met, and then what waited for that.
+    """Serve a role's staged version if its thresholds are met and what it delegates is signed for it; that is then served too.
 
     Returns:
         Whether it was.
@@ -252,13 +264,15 @@ def promote(tree: Overlay, role: str) -> bool:
     if version is None:
         return False
     metadata = read_metadata(tree, role, version, STAGING)
+    child = {"root": "targets", "targets": "blocks"}.get(role)
     if not is_complete(role, metadata, delegators_of(tree, role, metadata)):
+        return False
+    if child and not is_complete(child, read_newest(tree, child), [metadata.signed]):
         return False
     tree.write(metadata_path(role, version), dump_metadata(role, metadata))
     tree.delete(metadata_path(role, version, STAGING))
-    for child in ("targets", "blocks"):
-        if child != role and parent_of(child) == role:
-            promote(tree, child)
+    if child:
+        promote(tree, child)
     return True
 
 

@@ -33,7 +33,7 @@ class Digest(str):
     @classmethod
     def of(cls, data: bytes) -> Self:
         """The digest of `data`."""
-        return cls.from_hex(hashlib.sha256(data).hexdigest())
+        return str.__new__(cls, f"sha256:{hashlib.sha256(data).hexdigest()}")
 
     @classmethod
     def from_hex(cls, hexdigest: str) -> Self:

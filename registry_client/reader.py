@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registry_client.errors import (
     ConfigError,
     DigestError,
+    DocumentError,
     NotFoundError,
     RegistryError,
     RollbackError,
@@ -32,6 +33,7 @@ class Reader:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._shard: tuple[bytes, list[Any]] = b"", []
 
     def versions(self, plugin_id: str) -> list[VersionInfo]:
         """All versions of a plugin, oldest first, as they stand now.
@@ -39,11 +41,11 @@ class Reader:
         Raises:
             NotFoundError: no such plugin. RollbackError: a release is older than one seen before.
         """
-        from registry_client.shards import find_shard, parse_shard  # noqa: PLC0415
+        from registry_client.shards import find_shard, shard_lines  # noqa: PLC0415
 
         view = self._session.view()
         path = find_shard(plugin_id, lambda candidate: view.find(candidate) is not None)
-        lines = parse_shard(self._session.target(path), path, plugin_id) if path else []
+        lines = shard_lines(self._rows(path), path, plugin_id) if path else []
         if not lines:
             raise NotFoundError(
                 f"{self._session.urls[0]} has no plugin {plugin_id!r}", hint="Look for it: 'plugin search'."
@@ -52,6 +54,17 @@ class Reader:
         releases = [self._release(line) for line in lines]
         self._check_revisions(plugin_id, lines, releases)
         return [self._info(line, release, blocks) for line, release in zip(lines, releases, strict=True)]
+
+    def _rows(self, path: str) -> list[Any]:
+        """The raw lines of a shard. The last one is kept: who reads many plugins reads them shard by shard."""
+        from registry_client.shards import read_shard  # noqa: PLC0415
+
+        data = self._session.target(path)
+        known, rows = self._shard
+        if data != known:
+            rows = read_shard(data, path)
+            self._shard = data, rows
+        return rows
 
     def _info(
         self, line: IndexLine, release: Release | RegistryError | None, blocks: tuple[Block, ...]
@@ -79,7 +92,7 @@ class Reader:
             return verify_release(
                 document, keys, registry=registry, manifest=line.manifest.payload_digest
             ).model
-        except (VerificationError, ConfigError) as e:
+        except (VerificationError, ConfigError, DocumentError) as e:
             return e
 
     def publisher_of(self, line: IndexLine) -> PublisherKeys:

@@ -91,6 +91,7 @@ class Session:
         self._lock = threading.RLock()
         self._view: TrustedView | None = None
         self._checked_at = float("-inf")
+        self._not_before = float("-inf")
         self._hosts = Hosts(self.urls, self._mirrors, transport)
         self.statements = Statements(self.target, self.store, allow_dev_keys=settings.allow_dev_keys)
 
@@ -115,11 +116,10 @@ class Session:
         return floor
 
     def _signed_at(self) -> datetime | None:
-        from registry_client.trust import read_roles  # noqa: PLC0415
+        from registry_client.trust import read_role  # noqa: PLC0415
 
-        return next(
-            (info.signed_at for info in read_roles(self.store.metadata) if info.name == "timestamp"), None
-        )
+        info = read_role(self.store.metadata, "timestamp")
+        return None if info is None else info.signed_at
 
     # -- refreshing ---------------------------------------------------------------------------------------------
 
@@ -131,7 +131,12 @@ class Session:
         """
         with self._lock:
             now = self.settings.clock()
-            if self._view is not None and self._fresh(self._checked_at, now) and now < self._view.expires:
+            left_alone = now.timestamp() < self._not_before
+            if (
+                self._view is not None
+                and (left_alone or self._fresh(self._checked_at, now))
+                and now < self._view.expires
+            ):
                 return self._view
             with self.store.locked(self.settings.timeout):
                 stored = self.store.read_view()
@@ -183,9 +188,10 @@ class Session:
         except AllHostsFailedError as e:
             return self._last_good(e, force=force)
         self._adopt(view, self.settings.clock().timestamp())
+        self._not_before = float("-inf")
         self._remember(view, not_before=0.0, source=url)
         if not first:
-            self._want_policy()
+            self._want_policy(view)
         return Refreshed(url)
 
     def _last_good(self, failed: AllHostsFailedError, *, force: bool) -> Refreshed:
@@ -207,8 +213,8 @@ class Session:
         if forged is not None and force:
             raise forged
         self._adopt(view, None)
-        wait = max(_BACKOFF, failed.retry_after)
-        self._remember(view, not_before=self.settings.clock().timestamp() + wait)
+        self._not_before = self.settings.clock().timestamp() + max(_BACKOFF, failed.retry_after)
+        self._remember(view, not_before=self._not_before)
         warning = f"{cause}; using what was verified before, valid until {view.expires:%Y-%m-%d %H:%M} UTC"
         self.settings.on_warning(warning)
         return Refreshed(None, warning)
@@ -333,10 +339,14 @@ class Session:
         """The transport, for its figures."""
         return self._hosts.transport
 
-    def _want_policy(self) -> None:
+    def _want_policy(self, view: TrustedView) -> None:
         """Have the policy at hand for its mirrors; a lookup on a cold cache does without it."""
+        ref = view.find("policy.json")
         try:
-            self.statements.policy()
+            if (
+                ref is not None
+            ):  # not by `target`: with a TTL of 0 that would refresh again, under the same lock
+                self.file(ref.served_path, digest=ref.digest, size=ref.size)
         except (FetchError, VerificationError) as e:
             self.settings.on_warning(f"mirrors are unknown: {e}")
 

@@ -48,14 +48,28 @@ def parse_shard(data: bytes, where: str, plugin_id: str | None = None) -> list[I
     Raises:
         DocumentError: not a shard, or a wanted line is malformed or stands twice.
     """
-    from pydantic import ValidationError  # noqa: PLC0415
+    return shard_lines(read_shard(data, where), where, plugin_id)
 
+
+def read_shard(data: bytes, where: str) -> list[Any]:
+    """The lines of a shard as raw JSON, none of them validated.
+
+    Raises:
+        DocumentError: not a shard.
+    """
     raw = parse_json(data, limit=SHARD_LIMIT, where=where)
     rows = raw.get("lines")
     if raw.get("kind") != "index" or raw.get("schemaVersion") != 1 or not isinstance(rows, list):
         raise DocumentError(
             where, [Problem("$", "expected kind index, schemaVersion 1 and an array of lines")]
         )
+    return rows
+
+
+def shard_lines(rows: list[Any], where: str, plugin_id: str | None = None) -> list[IndexLine]:
+    """What `parse_shard` gives, out of the lines as raw JSON."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
     lines: dict[tuple[str, str], IndexLine] = {}
     for number, row in enumerate(rows):
         if plugin_id is not None and not (isinstance(row, dict) and row.get("id") == plugin_id):
@@ -88,17 +102,19 @@ def join_shards(texts: Mapping[str, list[str]]) -> dict[str, bytes]:
     """`build_shards` for rows that are text already."""
     parts = {plugin_id: ",\n".join(own).encode() for plugin_id, own in texts.items() if own}
     shards: dict[str, bytes] = {}
-    _join("", sorted(parts), parts, shards)
+    _join("", [(bits_of(plugin_id), plugin_id) for plugin_id in sorted(parts)], parts, shards)
     return shards
 
 
-def _join(bits: str, ids: list[str], parts: Mapping[str, bytes], into: dict[str, bytes]) -> None:
+def _join(
+    bits: str, ids: list[tuple[str, str]], parts: Mapping[str, bytes], into: dict[str, bytes]
+) -> None:
     if not ids:
         return
     frame = len(_HEAD % bits.encode()) + len(_TAIL)
-    size = frame + sum(len(parts[plugin_id]) + 2 for plugin_id in ids) - 2
+    size = frame + sum(len(parts[plugin_id]) + 2 for _, plugin_id in ids) - 2
     if bits and (size <= SPLIT_ABOVE or len(bits) == MAX_BITS):
-        into[bits] = _HEAD % bits.encode() + b",\n".join(parts[plugin_id] for plugin_id in ids) + _TAIL
+        into[bits] = _HEAD % bits.encode() + b",\n".join(parts[plugin_id] for _, plugin_id in ids) + _TAIL
         return
     for bit in "01":
-        _join(bits + bit, [i for i in ids if bits_of(i, len(bits) + 1) == bits + bit], parts, into)
+        _join(bits + bit, [pair for pair in ids if pair[0][len(bits)] == bit], parts, into)

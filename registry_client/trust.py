@@ -6,10 +6,15 @@ its errors into ours.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+import shutil
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuf.api import exceptions as tuf_errors
@@ -31,7 +36,6 @@ from registry_client.store import unwritable, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from registry_client.errors import RegistryError
     from registry_client.http import Body
@@ -179,14 +183,23 @@ class Trust:
         self._clock = clock
 
     def online(self, base_url: str, get: Callable[[str, int, str | None], Body]) -> TrustedView:
-        """Refresh from one host.
+        """Refresh from one host: all roles, or nothing.
+
+        python-tuf writes each role as soon as it is verified. It works on a copy here, so that a host that fails half-way,
+        or serves a newer snapshot without what belongs to it, costs nothing of what was verified before.
 
         Raises:
             FetchError: it could not be reached or did not answer in full.
             VerificationError: what it answered is not to be trusted (Signature, Expired, Rollback…).
             ConfigError: the directory cannot be written, or the pinned root is unusable.
         """
-        return self._run(base_url, _Fetcher(get, self._dir), Link.ONLINE)
+        with self._copy() as copy:
+            updater = self._run(base_url, _Fetcher(get, copy), copy, Link.ONLINE)
+            try:
+                _move_files(copy, self._dir)
+            except OSError as e:
+                raise unwritable(self._dir, e) from e
+        return TrustedView(updater, self._dir)
 
     def offline(self) -> TrustedView:
         """The state that was verified before, verified again from disk.
@@ -194,14 +207,31 @@ class Trust:
         Raises:
             ExpiredError: it has expired. FetchError: there is none.
         """
-        return self._run("offline:", _CachedFetcher(self._dir), Link.OFFLINE)
+        updater = self._run("offline:", _CachedFetcher(self._dir), self._dir, Link.OFFLINE)
+        return TrustedView(updater, self._dir)
 
-    def _run(self, base_url: str, fetcher: FetcherInterface, link: Link) -> TrustedView:
-        where = "cached metadata" if link is Link.OFFLINE else base_url
+    @contextlib.contextmanager
+    def _copy(self) -> Iterator[Path]:
         try:
             self._dir.mkdir(parents=True, exist_ok=True)
+            copy = Path(tempfile.mkdtemp(dir=self._dir.parent, prefix=".tmp-"))
+        except OSError as e:
+            raise unwritable(self._dir, e) from e
+        try:
+            try:
+                shutil.copytree(self._dir, copy, symlinks=True, dirs_exist_ok=True)
+            except (OSError, shutil.Error) as e:
+                raise unwritable(copy, OSError(str(e))) from e
+            yield copy
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
+
+    def _run(self, base_url: str, fetcher: FetcherInterface, folder: Path, link: Link) -> Updater:
+        where = "cached metadata" if link is Link.OFFLINE else base_url
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
             updater = Updater(
-                str(self._dir),
+                str(folder),
                 base_url.rstrip("/") + "/metadata/",
                 fetcher=fetcher,
                 config=_LIMITS,
@@ -217,8 +247,8 @@ class Trust:
         except (tuf_errors.RepositoryError, ValueError, KeyError, TypeError) as e:
             raise self._verification_error(e, where) from e
         except OSError as e:
-            raise unwritable(self._dir, e) from e
-        return TrustedView(updater, self._dir)
+            raise unwritable(folder, e) from e
+        return updater
 
     def _download_error(self, error: Exception, where: str, link: Link) -> RegistryError:
         cause = error.__cause__
@@ -237,7 +267,8 @@ class Trust:
 
     def _verification_error(self, error: Exception, where: str) -> VerificationError:
         if isinstance(error, tuf_errors.ExpiredMetadataError):
-            return self._expired(where, str(error).removeprefix("New ").split(" ")[0].removesuffix(".json"))
+            named = next((role for role in ROLES if re.search(rf"\b{role}\b", str(error))), "newest")
+            return self._expired(where, named)
         if isinstance(error, tuf_errors.BadVersionNumberError):
             return RollbackError(
                 f"{where}: offers older metadata than was already verified ({error})",
@@ -260,16 +291,27 @@ class Trust:
         )
 
 
+def _move_files(source: Path, target: Path) -> None:
+    """Rename every file of a refreshed copy into place; the timestamp last, because it says which of the others are current."""
+    names = sorted(
+        path.relative_to(source) for path in source.rglob("*") if path.is_symlink() or path.is_file()
+    )
+    for name in sorted(names, key=lambda name: name.name == "timestamp.json"):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).replace(target / name)
+
+
 def read_roles(metadata_dir: Path) -> list[RoleInfo]:
     """Version and times of the metadata on disk, which python-tuf verified before it wrote it."""
-    found = []
-    for name in ROLES:
-        try:
-            signed = json.loads((metadata_dir / f"{name}.json").read_bytes())["signed"]
-            found.append(role_info(name, signed))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return found
+    return [info for info in (read_role(metadata_dir, name) for name in ROLES) if info is not None]
+
+
+def read_role(metadata_dir: Path, name: str) -> RoleInfo | None:
+    """What `read_roles` says of one role; None where there is no readable metadata of it."""
+    try:
+        return role_info(name, json.loads((metadata_dir / f"{name}.json").read_bytes())["signed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def keys_in_use(metadata_dir: Path) -> list[dict[str, Any]]:

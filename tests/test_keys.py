@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, x25519
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from securesystemslib.signer import CryptoSigner
 from support.documents import ed25519 as fixed_key
@@ -17,6 +16,9 @@ from publisher.dev_keys import NAMES, dev_key_pem
 from publisher.signing import keyid_of, load_signer
 from registry_client.errors import ConfigError, VerificationError
 from registry_client.keys import DEV_KEYIDS, SCHEMES, compute_keyid, fingerprint, load_key, refuse_dev_keys
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 ED = key_object(fixed_key("one"))
 

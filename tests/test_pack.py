@@ -334,5 +334,5 @@ def test_archive_names(plugin_id: str, version: str) -> None:
     """The name is made of a checked id and version only."""
     assert artifact_name("x", "1.0.0") == "x-1.0.0.zip"
     assert artifact_name("x", "1.0.0-rc.1", suffix="python") == "x-1.0.0-rc.1-python.zip"
-    with pytest.raises(ValueError, match="expected|device"):
+    with pytest.raises(ValueError, match=r"expected|device"):
         artifact_name(plugin_id, version)

@@ -26,6 +26,14 @@ def test_golden_vectors(vector: dict[str, str | int]) -> None:
     assert bucket(install_id, plugin_id, version) == vector["bucket"]
 
 
+@pytest.mark.parametrize("vector", GOLDEN)
+def test_the_edge_of_a_cohort(vector: dict[str, str | int]) -> None:
+    """An installation comes in when the rollout passes its bucket, not when it reaches it."""
+    install_id, plugin_id, version = (str(vector[name]) for name in ("installId", "pluginId", "version"))
+    assert not in_rollout(install_id, plugin_id, version, int(vector["bucket"]))
+    assert in_rollout(install_id, plugin_id, version, int(vector["bucket"]) + 1)
+
+
 def test_golden_vectors_are_enough() -> None:
     """At least 20, with more than a few buckets."""
     assert len(GOLDEN) >= 20

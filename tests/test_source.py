@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from hypothesis import given
@@ -25,7 +25,9 @@ from publisher.source import (
 )
 from registry_client.errors import ConfigError, ManifestError, PublishError
 from registry_client.models import Manifest
-from registry_client.models.base import Document
+
+if TYPE_CHECKING:
+    from registry_client.models.base import Document
 
 DIGEST = f"sha256:{'ab' * 32}"
 PLUGIN: dict[str, Any] = {"id": "x", "name": "X", "artifacts": [{"ecosystem": "python", "pack": "."}]}
@@ -238,7 +240,7 @@ def test_with_version_on_any_object(
     """Whatever else stands in the file, its meaning is the same but for the version."""
     raw = {**members, "name": "X"}
     text = json.dumps(raw, indent=indent, ensure_ascii=ascii_only)
-    source = Source(SourceManifest.model_construct(), raw, Path("m"), Path(), text)
+    source = Source(SourceManifest.model_construct(id="x", name="X"), raw, Path("m"), Path(), text)
     changed = json.loads(with_version(source, "3.2.1"))
     assert changed == {**raw, "version": "3.2.1"}
 

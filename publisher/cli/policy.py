@@ -59,8 +59,8 @@ def _desk(folder: Path, key: list[str] | None, root_digest: str | None, allow_de
 
 def _done(desk: Desk, text: str, **more: Any) -> None:
     changed = desk.save()
-    emit({"changedFiles": changed, "staged": desk.repository.staged, **more}, text)
-    for path in desk.repository.staged:
+    emit({"changedFiles": changed, "staged": desk.waiting, **more}, text)
+    for path in desk.waiting:
         note(f"{path} needs more signatures: 'publisher sign {path} --key …'")
     note("Commit and push it; the registrar brings it to hosts: 'publisher registry register'.")
 
@@ -273,7 +273,12 @@ def block(
     plugin_id: Annotated[str, typer.Argument(metavar="PLUGIN", help="The plugin.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; hosts show it.")],
     versions: Annotated[
-        str, typer.Option("--versions", metavar="RANGE", help="Which versions; prereleases count.")
+        str,
+        typer.Option(
+            "--versions",
+            metavar="RANGE",
+            help="Which versions, prereleases too; but '<1.2' leaves out 1.2.0-rc.1, '<1.2.0a0' does not.",
+        ),
     ] = EVERY_VERSION,
     action: Annotated[BlockAction, typer.Option("--action", help="What hosts do.")] = BlockAction.HIDE,
     digest: Annotated[
@@ -295,8 +300,11 @@ def block(
     if digest:
         entry["digests"] = digest
     matching = policy.block(desk, entry)
+    others = [v for v in policy.published_versions(desk.tree, plugin_id) if v not in matching]
     text = f"{plugin_id} {versions}: {action}; matches {', '.join(matching) or 'no published version'}"
-    _done(desk, text, id=plugin_id, versions=versions, matching=matching)
+    if others:
+        text += f"; leaves {', '.join(others)}"
+    _done(desk, text, id=plugin_id, versions=versions, matching=matching, leaving=others)
 
 
 @app.command("unblock")

@@ -93,14 +93,15 @@ def init(
         held, where = maker.dev_keys(), folder / "dev-keys"
         files = {**maker.build_registry(new, held, env.now(), allow_dev_keys=True), **maker.dev_key_files()}
     else:
-        where = keys if keys is not None else folder.with_name(f"{folder.resolve().name}-keys")
+        where = keys if keys is not None else folder.resolve().parent / f"{folder.resolve().name}-keys"
         _outside(where, folder)
+        maker.refuse_existing(folder)
+        maker.check_new(new, root_keys)
         secret = None
         if passphrase:
             secret = env.environ().get(PASSPHRASE_VARIABLE) or typer.prompt(
                 "Passphrase", hide_input=True, confirmation_prompt=True
             )
-        maker.refuse_existing(folder)
         held = maker.load_keys(maker.make_keys(where, root_keys, secret), secret)
         files = maker.build_registry(new, held, env.now())
     maker.write_registry(folder, files, keep=frozenset({"README.md", ".gitattributes"}))
@@ -254,7 +255,7 @@ def renew(
         {"role": r.role, "result": r.result, "expires": f"{r.expires:%Y-%m-%dT%H:%M:%SZ}"} for r in renewals
     ]
     text = "\n".join(f"{r.role:<10} {r.result:<8} expires {r.expires:%Y-%m-%d %H:%M} UTC" for r in renewals)
-    emit({"roles": rows, "changedFiles": changed, "staged": desk.repository.staged}, text)
+    emit({"roles": rows, "changedFiles": changed, "staged": desk.waiting}, text)
     for item in renewals:
         if item.result == "due":
             note(f"warning: {item.role} should be signed again, and none of its keys was given")
@@ -310,14 +311,14 @@ def rotate(
     going = [_matching(prefix, before) for prefix in drop or ()]
     new = [read_public_key(path) for path in add or ()]
     run(desk, role, new, going, compromised=compromised, threshold=threshold)
-    if role == "online" and compromised and not desk.repository.staged:
+    if role == "online" and compromised and not desk.waiting:
         _register_anew(desk, signers)
     changed = desk.save()
     emit(
-        {"role": role, "changedFiles": changed, "staged": desk.repository.staged},
+        {"role": role, "changedFiles": changed, "staged": desk.waiting},
         f"{role}: {len(changed)} files changed",
     )
-    for path in desk.repository.staged:
+    for path in desk.waiting:
         note(
             f"{path} needs more signatures: 'publisher sign {path} --key …'; run the same rotate again for what follows"
         )

@@ -19,7 +19,7 @@ from publisher.registrar.state import load_state
 from publisher.registrar.write import build_targets
 from publisher.schemas import build_schemas
 from publisher.tree import Overlay
-from publisher.tuf_repository import latest_version, read_metadata, served_path
+from publisher.tuf_repository import STAGING, latest_version, read_metadata, served_path
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, RegistryError
 from registry_client.names import check_plugin_id, check_version, container_name
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _KNOWN_METADATA = re.compile(
     r"metadata/(timestamp|[1-9][0-9]*\.(root|targets|blocks|registrar|snapshot))\.json"
 )
+_NAMES_TARGETS = re.compile(rf"(metadata|{STAGING})/([1-9][0-9]*)\.(targets|blocks|registrar)\.json")
 _PLUGIN_FILE = re.compile(
     r"plugins/([^/]+)/([^/]+)/(manifest(\.[0-9a-f]{12})?|release)\.json|plugins/([^/]+)\.json"
 )
@@ -272,13 +273,15 @@ def _referred_artifacts(tree: Tree, state: State) -> set[str]:
 
 def _held_targets(tree: Tree) -> set[str]:
     held = set()
-    for role in ("targets", "blocks", "registrar"):
-        for version in range(1, latest_version(tree, role) + 1):
-            if tree.read(f"metadata/{version}.{role}.json") is None:
+    for folder in ("metadata", STAGING):
+        for path in tree.paths(folder):
+            match = _NAMES_TARGETS.fullmatch(path)
+            if match is None:
                 continue
-            signed = read_metadata(tree, role, version).signed
-            for path, info in signed.targets.items():
-                held.add(served_path(path, Digest.from_hex(info.hashes["sha256"])))
+            signed = read_metadata(tree, match[3], int(match[2]), match[1]).signed
+            held |= {
+                served_path(p, Digest.from_hex(info.hashes["sha256"])) for p, info in signed.targets.items()
+            }
     return held
 
 

@@ -12,6 +12,7 @@ from publisher.tuf_repository import (
     TufRepository,
     delegators_of,
     latest_version,
+    promote,
     read_metadata,
     served_path,
     staged_parent,
@@ -21,7 +22,7 @@ from registry_client.digest import Digest, verify_digest
 from registry_client.errors import ConfigError, SignatureError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -102,10 +103,12 @@ class Desk:
 
     def save(self) -> list[str]:
         """Write the change. Returns the paths that changed."""
+        for role in OFFLINE:
+            promote(self.tree, role)
         write_changes(self.folder, self.tree.changes)
         return sorted(self.tree.changes)
 
-    def signer_for(self, keys: Sequence[str]) -> Signer | None:
+    def signer_for(self, keys: Collection[str]) -> Signer | None:
         """A signer at hand among these keyids, or None."""
         return next((signer for signer in self.signers if signer.public_key.keyid in keys), None)
 

@@ -5,24 +5,27 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from publisher.authority import load_authority
+from publisher.authority import load_authority, load_root, verify_role
 from publisher.registrar.state import read_rows
 from publisher.tree import MemoryTree
-from publisher.tuf_repository import parse_metadata, served_path
+from publisher.tuf_repository import latest_version, parse_metadata, read_metadata, served_path
+from registry_client.catalogue import parse_catalogue
 from registry_client.digest import Digest, verify_digest
-from registry_client.errors import NotFetchedError
+from registry_client.errors import NotFetchedError, VerificationError
 from registry_client.hosts import check_base_url
 from registry_client.http import Deadline, Transport
-from registry_client.jsontext import parse_json
 from registry_client.models.index import CATALOGUE_LIMIT
 from registry_client.models.manifest import MANIFEST_LIMIT
+from registry_client.signed import parse_manifest
 
 if TYPE_CHECKING:
     from tuf.api.metadata import MetaFile, Targets
 
+    from publisher.authority import Authority
     from publisher.registrar.state import Row
 
 _METADATA_LIMIT = 2_000_000
+_NAMED = ("targets.json", "blocks.json", "registrar.json")
 _PARALLEL = 16
 
 
@@ -45,7 +48,7 @@ def fetch_tree(url: str, pinned_root: bytes, *, allow_dev_keys: bool, timeout: f
     authority = load_authority(tree, pinned_root, allow_dev_keys=allow_dev_keys)
     for path, data in authority.documents.items():
         tree.files.setdefault(path, data)
-    rows = fetcher.index(tree)
+    rows = fetcher.index(tree, authority)
     fetcher.plugins(tree, rows)
     return tree
 
@@ -60,16 +63,17 @@ class _Fetcher:
         return self._transport.get(f"{self._base}/{path}", limit=limit, deadline=self._deadline).data
 
     def roots(self, tree: MemoryTree, version: int) -> None:
-        """All roots, from the pinned one on."""
-        tree.files[f"metadata/{version}.root.json"] = tree.files["metadata/1.root.json"]
+        """All roots, from the pinned one on, each verified before the next is asked for."""
+        pinned = tree.files["metadata/1.root.json"]
+        tree.files[f"metadata/{version}.root.json"] = pinned
         while True:
             version += 1
+            path = f"metadata/{version}.root.json"
             try:
-                tree.files[f"metadata/{version}.root.json"] = self.get(
-                    f"metadata/{version}.root.json", _METADATA_LIMIT
-                )
+                tree.files[path] = self.get(path, _METADATA_LIMIT)
             except NotFetchedError:
                 return
+            load_root(tree, pinned)
 
     def metadata(self, tree: MemoryTree) -> None:
         """Timestamp, snapshot, and the roles that it names, with the documents of the maintainers."""
@@ -80,7 +84,10 @@ class _Fetcher:
         snapshot_path = f"metadata/{timestamp.signed.snapshot_meta.version}.snapshot.json"
         tree.files[snapshot_path] = self._meta(snapshot_path, timestamp.signed.snapshot_meta)
         snapshot = parse_metadata(tree.files[snapshot_path], "snapshot", snapshot_path)
-        for name, meta in snapshot.signed.meta.items():
+        for name in _NAMED:
+            meta = snapshot.signed.meta.get(name)
+            if meta is None:
+                raise VerificationError(f"{self._base}/{snapshot_path}: names no {name}")
             path = f"metadata/{meta.version}.{name}"
             tree.files[path] = self._meta(path, meta)
             if name != "registrar.json":
@@ -99,10 +106,12 @@ class _Fetcher:
             wanted[served_path(path, digest)] = (digest, min(info.length, CATALOGUE_LIMIT))
         tree.files |= self._all(wanted)
 
-    def index(self, tree: MemoryTree) -> list[Row]:
+    def index(self, tree: MemoryTree, authority: Authority) -> list[Row]:
         """The registrar's targets, and the rows in its shards."""
-        path = next(path for path in tree.files if path.endswith(".registrar.json"))
-        role: Targets = parse_metadata(tree.files[path], "registrar", path).signed
+        version = latest_version(tree, "registrar")
+        metadata = read_metadata(tree, "registrar", version)
+        verify_role("registrar", metadata, authority.targets, f"metadata/{version}.registrar.json")
+        role: Targets = metadata.signed
         self._copies(tree, role)
         rows = []
         for name, info in role.targets.items():
@@ -124,15 +133,13 @@ class _Fetcher:
             if release is not None:
                 tree.files[row.release_path] = release
             if row.path in tree.files:
-                manifest = parse_json(tree.files[row.path], limit=MANIFEST_LIMIT, where=row.path)
-                for item in manifest.get("artifacts", ()):
-                    if ":" not in item["url"]:
-                        artifacts[item["url"]] = (Digest(item["digest"]), int(item["size"]))
+                manifest = parse_manifest(tree.files[row.path], f"{self._base}/{row.path}").model
+                for item in manifest.artifacts or ():
+                    if ":" not in item.url:
+                        artifacts[item.url] = (item.digest, item.size)
         tree.files |= self._all(artifacts)
-        for entry in parse_json(tree.files["registry.json"], limit=CATALOGUE_LIMIT, where="registry.json")[
-            "plugins"
-        ]:
-            path = f"plugins/{entry['id']}.json"
+        for entry in parse_catalogue(tree.files["registry.json"], f"{self._base}/registry.json"):
+            path = f"plugins/{entry.id}.json"
             tree.files[path] = self.get(path, MANIFEST_LIMIT)
 
     def _all(self, wanted: dict[str, tuple[Digest, int]]) -> dict[str, bytes]:

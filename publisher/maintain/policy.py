@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 from publisher.authority import check_no_overlap
 from publisher.schemas import validate_against
 from publisher.tuf_repository import add_target
-from registry_client.errors import ConfigError, DocumentError, NotFoundError, RegistryError
+from registry_client.errors import (
+    ConfigError,
+    DocumentError,
+    NotFoundError,
+    RegistryError,
+    VerificationError,
+)
 from registry_client.jsontext import dump_json, payload_digest_of
 from registry_client.models.base import format_time
-from registry_client.names import check_plugin_id, check_range
-from registry_client.signed import parse_blocks, parse_policy, parse_publisher
+from registry_client.names import check_plugin_id, check_range, parse_version
+from registry_client.signed import parse_blocks, parse_manifest, parse_policy, parse_publisher
 from registry_client.status import blocks_of
 
 if TYPE_CHECKING:
@@ -21,8 +27,10 @@ if TYPE_CHECKING:
 
     from publisher.maintain.desk import Desk
     from publisher.tree import Tree
+    from registry_client.digest import Digest
 
 Json = dict[str, Any]
+_DEPTH = 4  # plugins/<id>/<version>/<file>
 
 
 @dataclass(frozen=True)
@@ -170,7 +178,7 @@ def block(desk: Desk, entry: Json) -> list[str]:
         entry: id, versions, action, reason, and digests if any.
 
     Returns:
-        The published versions that match.
+        The published versions that it holds.
     """
     document = _blocks(desk)
     since = {"since": format_time(desk.now)}
@@ -197,29 +205,41 @@ def unblock(desk: Desk, plugin_id: str, versions: str | None) -> list[str]:
     if not lifted:
         raise NotFoundError(f"no block on {plugin_id}{f' {versions}' if versions else ''}")
     _write_blocks(desk, {**document, "blocks": [b for b in document["blocks"] if b not in lifted]})
-    return sorted({version for entry in lifted for version in matching_versions(desk.tree, entry)})
+    held = {version for entry in lifted for version in matching_versions(desk.tree, entry)}
+    return sorted(held, key=parse_version)
+
+
+def published_versions(tree: Tree, plugin_id: str) -> dict[str, Digest]:
+    """Payload digests of a plugin's published versions, oldest first."""
+    found = {}
+    for path in tree.paths(f"plugins/{plugin_id}"):
+        parts = path.split("/")
+        if len(parts) != _DEPTH or parts[-1] != "manifest.json":
+            continue
+        try:
+            document = parse_manifest(tree.read(path) or b"", path)
+        except RegistryError:  # not published: the audit names it
+            continue
+        found[document.model.version] = document.payload_digest
+    return {version: found[version] for version in sorted(found, key=parse_version)}
 
 
 def matching_versions(tree: Tree, entry: Json) -> list[str]:
-    """The published versions that a block holds."""
-    found = []
+    """The published versions that a block holds, oldest first."""
     blocks = parse_blocks(
         dump_json({"kind": "blocks", "schemaVersion": 1, "blocks": [_dated(entry)]}), "block"
     ).blocks
-    for path in tree.paths(f"plugins/{entry['id']}"):
-        parts = path.split("/")
-        if parts[-1] == "manifest.json":
-            digest = payload_digest_of(json.loads(tree.read(path) or b"{}"))
-            if blocks_of(blocks, entry["id"], parts[2], digest):
-                found.append(parts[2])
-    return found
+    versions = published_versions(tree, entry["id"])
+    return [
+        version for version, digest in versions.items() if blocks_of(blocks, entry["id"], version, digest)
+    ]
 
 
 def signed_by(tree: Tree, keyid: str) -> set[str]:
     """Payload digests of all published manifests and releases that carry a signature of a key."""
     found = set()
     for path in tree.paths("plugins"):
-        if path.count("/") != 3:  # noqa: PLR2004  (plugins/<id>/<version>/<file>)
+        if len(path.split("/")) != _DEPTH:
             continue
         try:
             document = json.loads(tree.read(path) or b"{}")
@@ -288,7 +308,9 @@ def _write(desk: Desk, path: str, document: Json) -> None:
     data = dump_json(_valid("publisher", document, path))
     try:
         keys = parse_publisher(data, path)
-    except RegistryError as e:
+    except (
+        VerificationError
+    ) as e:  # a keyid that is not its key's, or one key twice: the caller's mistake here
         raise ConfigError(e.message, hint=e.hint) from e
     check_no_overlap({**_patterns(desk), keys.publisher.id: keys.publisher.plugins})
     _sign_target(desk, path, data)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from publisher.registrar.gate import check_candidate
 from publisher.registrar.write import write_above
-from publisher.tuf_repository import OFFLINE, latest_version, read_metadata
+from publisher.tuf_repository import OFFLINE, keyids_for, latest_version, read_metadata, read_newest
 from registry_client.trust import RoleInfo, role_info
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _renew(desk: Desk, role: str, *, force: bool) -> str:
     state = _state(desk, role, force=force)
     if state == "fine":
         return state
-    keyids = _keyids(desk, role)
+    keyids = keyids_for(desk.tree, role, read_newest(desk.tree, role))
     if desk.signer_for(keyids) is None:
         return "fine" if not due(_info(desk, role), desk.now) else "due"
     before = len(desk.repository.staged)
@@ -87,14 +87,6 @@ def _renew(desk: Desk, role: str, *, force: bool) -> str:
 
 def _state(desk: Desk, role: str, *, force: bool) -> str:
     return "due" if force or due(_info(desk, role), desk.now) else "fine"
-
-
-def _keyids(desk: Desk, role: str) -> list[str]:
-    if role in {"blocks", "registrar"}:
-        targets = read_metadata(desk.tree, "targets", latest_version(desk.tree, "targets")).signed
-        return list(targets.get_delegated_role(role).keyids)
-    root = read_metadata(desk.tree, "root", latest_version(desk.tree, "root")).signed
-    return list(root.roles[role].keyids)
 
 
 def _info(desk: Desk, role: str) -> RoleInfo:

@@ -22,7 +22,9 @@ from registry_client.errors import (
     RollbackError,
     VersionExistsError,
 )
+from registry_client.jsontext import KIB
 from registry_client.models.base import format_time
+from registry_client.models.index import SHARD_LIMIT
 from registry_client.signed import (
     Parsed,
     PublisherKeys,
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from registry_client.models.release import Release
 
 MAX_IN_TREE = 10 * 1000 * 1000
+_MAX_LINE = 16 * KIB
+_FULL_SHARD = SHARD_LIMIT * 3 // 4  # the rest is for releases and quarantines of the versions that are in it
 ARTIFACT_PATH = re.compile(r"artifacts/sha256/([0-9a-f]{64})/([A-Za-z0-9_@+-][A-Za-z0-9._@+-]{0,199})")
 
 
@@ -111,11 +115,13 @@ class Context:
         authority: what the maintainers say.
         read: the bytes of a file on main, or None.
         now: the time, UTC.
+        recover: finds bytes that a file on main once had, by path and digest.
     """
 
     authority: Authority
     read: Callable[[str], bytes | None]
     now: datetime
+    recover: Callable[[str, Digest], bytes | None]
 
 
 def admit(submission: Submission, state: State, context: Context) -> tuple[Outcome, dict[str, bytes]]:
@@ -177,7 +183,27 @@ def _manifest(
     files = _artifacts(verified, submission, context)
     path = submission.path or f"plugins/{submission.id}/{submission.version}/manifest.json"
     files[path] = data
-    return build_row(verified, path, context.now), Result.PUBLISHED, files
+    row = build_row(verified, path, context.now)
+    _fits(row, state, where)
+    return row, Result.PUBLISHED, files
+
+
+def _fits(row: Row, state: State, where: str) -> None:
+    """Refuse a version whose index line would make its shard unreadable for everyone else in it.
+
+    Raises:
+        PublishError: the line, or its shard, would be too large.
+    """
+    if len(row.text.encode()) > _MAX_LINE:
+        raise PublishError(
+            f"{where}: its index line has {len(row.text.encode())} bytes; at most {_MAX_LINE} are allowed",
+            hint="Shorten 'requires': the index carries it.",
+        )
+    if state.shard_size(row.raw["id"]) + len(row.text.encode()) > _FULL_SHARD:
+        raise PublishError(
+            f"{where}: the index shard of {row.raw['id']!r} is full",
+            hint="Tell the registry's maintainers: docs/operations.md says what to do.",
+        )
 
 
 def _same_identity(document: Parsed[Any], submission: Submission, where: str) -> None:
@@ -232,12 +258,18 @@ def _published_already(
     if digest == row.digest:
         return row, Result.UNCHANGED, {}
     verified = verify_manifest(document, keys)
-    if not verified.keyids > _counting(context.read(row.path), keys, document.where):
+    known, kept = context.read(row.path), {}
+    if (
+        known is None or Digest.of(known) != row.digest
+    ):  # signed again in place, on main: what was there counts
+        known = context.recover(row.path, row.digest)
+        kept = {row.path: known} if known is not None else {}
+    if not verified.keyids > _counting(known, keys, document.where):
         return row, Result.UNCHANGED, {}
     # The file that clients know by digest stays; the re-signed one gets a name of its own, so caches cannot mix them up.
     path = f"plugins/{document.model.id}/{document.model.version}/manifest.{digest.hex[:12]}.json"
     renewed = row.replaced(manifest=manifest_ref(verified, path), publisher=verified.publisher)
-    return renewed, Result.SIGNED, {path: document.data}
+    return renewed, Result.SIGNED, {**kept, path: document.data}
 
 
 def _counting(data: bytes | None, keys: PublisherKeys, where: str) -> frozenset[str]:

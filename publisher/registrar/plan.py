@@ -56,7 +56,7 @@ def run_plan(inputs: Inputs, state: State, submissions: Iterable[Submission]) ->
         RegistrarError: more versions would be lost than the blast-radius guard allows.
     """
     before = state.usable
-    context = Context(inputs.authority, inputs.tree.read, inputs.now)
+    context = Context(inputs.authority, inputs.tree.read, inputs.now, inputs.recover)
     outcomes = []
     for submission in sorted([*on_main(inputs.tree, state), *submissions], key=_order):
         outcome, files = admit(submission, state, context)
@@ -83,14 +83,13 @@ def _order(submission: Submission) -> tuple[str, object, bool, str]:
 
 def on_main(tree: Overlay, state: State) -> Iterable[Submission]:
     """What stands on main and differs from the index: merged by hand, or written by publishing into a working tree."""
+    indexed = {path: digest for row in state.all_rows() for path, digest in row.files}
     for path in tree.paths("plugins"):
-        match = _ON_MAIN.fullmatch(path)
+        match = None if tree.digest(path) == indexed.get(path) else _ON_MAIN.fullmatch(path)
         if match is None:
             continue
         plugin_id, version, manifest, _ = match.groups()
         row = state.get(plugin_id, version)
-        if row is not None and tree.digest(path) == (row.digest if manifest else row.release_digest):
-            continue
         data = tree.read(path)
         if data is None or (manifest and row is not None and _signed_before(data, path, row)):
             continue
@@ -113,7 +112,7 @@ def _signed_before(data: bytes, path: str, row: Row) -> bool:
 def _repair(inputs: Inputs, state: State) -> None:
     """Restore missing and edited manifests of published versions; never accept them."""
     for row in list(state.all_rows()):
-        if inputs.tree.digest(row.path) == row.digest:
+        if inputs.tree.digest(row.path) == row.raw["manifest"]["digest"]:
             if "removed" in row.raw:
                 state.put(row.replaced(removed=None))
             continue

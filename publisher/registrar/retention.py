@@ -10,7 +10,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from publisher.tuf_repository import latest_version, read_metadata, served_path
+from publisher.tuf_repository import STAGING, latest_version, read_metadata, served_path
 from registry_client.digest import Digest
 from registry_client.errors import VerificationError
 from registry_client.trust import role_info
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 KEEP = timedelta(days=7)
 KEEP_CATALOGUE = timedelta(hours=1)
+_VERSIONED = re.compile(rf"{STAGING}/([1-9][0-9]*)\.(targets|blocks)\.json")
 _SUPERSEDED = re.compile(r"metadata/([1-9][0-9]*)\.(snapshot|registrar|targets|blocks)\.json")
 
 
@@ -36,6 +37,10 @@ def collect_garbage(tree: Overlay, now: datetime) -> None:
     for role in ("registrar", "targets", "blocks"):
         for version, superseded in kept[role].items():
             named |= _copies(tree, role, version, superseded, now)
+    for path in tree.paths(STAGING):  # what waits for signatures will need its documents
+        match = _VERSIONED.fullmatch(path)
+        if match:
+            named |= _copies(tree, match[2], int(match[1]), None, now, STAGING)
     for path in list(tree.paths("targets")):
         if path not in named:
             tree.delete(path)
@@ -63,11 +68,18 @@ def _signed_at(tree: Overlay, role: str, version: int) -> datetime | None:
     return role_info(role, signed.to_dict()).signed_at
 
 
-def _copies(tree: Overlay, role: str, version: int, superseded: datetime | None, now: datetime) -> set[str]:
+def _copies(
+    tree: Overlay,
+    role: str,
+    version: int,
+    superseded: datetime | None,
+    now: datetime,
+    folder: str = "metadata",
+) -> set[str]:
     """Hash-named copies that one version of a role's metadata names and that must stay."""
     old = superseded is not None and now - superseded > KEEP_CATALOGUE
     try:
-        targets = read_metadata(tree, role, version).signed.targets
+        targets = read_metadata(tree, role, version, folder).signed.targets
     except VerificationError:
         return set()
     return {

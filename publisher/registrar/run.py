@@ -12,9 +12,10 @@ from publisher.registrar.plan import Inputs, run_plan
 from publisher.registrar.state import load_state
 from publisher.registrar.write import write_index
 from publisher.tree import Overlay
+from publisher.tuf_repository import TufRepository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from securesystemslib.signer import Signer
@@ -39,6 +40,7 @@ class Options:
         allow_loss: see `Inputs`.
         full: take nothing over unchecked.
         recover: finds lost bytes by path and digest.
+        days: for how many days roles are signed that there are none of yet; by default `DEFAULT_DAYS`.
     """
 
     pinned_root: bytes
@@ -47,6 +49,7 @@ class Options:
     allow_loss: int | None = None
     full: bool = False
     recover: Callable[[str, Digest], bytes | None] = no_recovery
+    days: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def register(tree: Tree, submissions: Iterable[Submission], options: Options, no
     overlay = Overlay(tree)
     inputs = Inputs(overlay, authority, now, options.recover, options.allow_loss)
     outcomes = run_plan(inputs, state, submissions)
-    if write_index(overlay, state, authority, options.signers, now):
+    if write_index(overlay, state, authority, TufRepository(overlay, options.signers, now, options.days)):
         check_candidate(
             overlay, options.pinned_root, state.changed, now, allow_dev_keys=options.allow_dev_keys
         )

@@ -14,6 +14,7 @@ from registry_client.jsontext import dump_json, dump_line
 from registry_client.models.base import validate
 from registry_client.models.index import SHARD_LIMIT, IndexLine
 from registry_client.names import container_name, parse_version
+from registry_client.shards import bits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,11 +28,12 @@ if TYPE_CHECKING:
 class Row:
     """One index line, as raw JSON and as the text that stands in the shard."""
 
-    __slots__ = ("raw", "text")
+    __slots__ = ("_release_file", "raw", "text")
 
     def __init__(self, raw: dict[str, Any], text: str | None = None) -> None:
         self.raw = raw
         self.text = dump_line(raw) if text is None else text
+        self._release_file: bytes | None = None
 
     @property
     def line(self) -> IndexLine:
@@ -48,7 +50,16 @@ class Row:
     @property
     def release_file(self) -> bytes | None:
         """What release.json must hold, or None if there is none. Sorted, because rows are."""
-        return dump_json(self.raw["release"], sort=True) if "release" in self.raw else None
+        if self._release_file is None and "release" in self.raw:
+            self._release_file = dump_json(self.raw["release"], sort=True)
+        return self._release_file
+
+    @property
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Path and digest of the files that the row stands for."""
+        yield self.path, self.raw["manifest"]["digest"]
+        if self.release_file is not None:
+            yield self.release_path, Digest.of(self.release_file)
 
     @property
     def release_path(self) -> str:
@@ -93,6 +104,8 @@ class State:
 
     def __post_init__(self) -> None:
         self._containers = {container_name(plugin_id): plugin_id for plugin_id in self.rows}
+        self._sorted: dict[str, list[Row]] = {}
+        self._by_bits: dict[str, set[str]] | None = None
 
     def get(self, plugin_id: str, version: str) -> Row | None:
         """The row of a version, or None."""
@@ -105,8 +118,19 @@ class State:
         if current is not None and current.text == row.text:
             return
         self.rows.setdefault(plugin_id, {})[version] = row
+        self._sorted.pop(plugin_id, None)
         self._containers.setdefault(container_name(plugin_id), plugin_id)
         self.changed.add(plugin_id)
+
+    def shard_size(self, plugin_id: str) -> int:
+        """Bytes of the rows that share a plugin's shard, however far shards are split."""
+        if self._by_bits is None:
+            self._by_bits = {}
+            for known in self.rows:
+                self._by_bits.setdefault(bits_of(known), set()).add(known)
+        ids = self._by_bits.setdefault(bits_of(plugin_id), set())
+        ids.add(plugin_id)
+        return sum(len(row.text.encode()) + 2 for known in ids for row in self.rows.get(known, {}).values())
 
     def clash(self, plugin_id: str) -> str | None:
         """Another id that is the same without `-` and `_`, or None."""
@@ -120,8 +144,10 @@ class State:
 
     def sorted_rows(self, plugin_id: str) -> list[Row]:
         """The rows of a plugin, oldest version first."""
-        versions = self.rows.get(plugin_id, {})
-        return [versions[version] for version in sorted(versions, key=parse_version)]
+        if plugin_id not in self._sorted:
+            versions = self.rows.get(plugin_id, {})
+            self._sorted[plugin_id] = [versions[version] for version in sorted(versions, key=parse_version)]
+        return self._sorted[plugin_id]
 
     @property
     def usable(self) -> int:

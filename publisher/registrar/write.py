@@ -9,13 +9,12 @@ from publisher.registrar.retention import collect_garbage
 from publisher.tuf_repository import TufRepository, add_target, is_complete, latest_version, read_metadata
 from registry_client.digest import Digest
 from registry_client.errors import RegistrarError
+from registry_client.models.index import CATALOGUE_LIMIT, SHARD_LIMIT
 from registry_client.shards import join_shards, shard_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
-    from securesystemslib.signer import Signer
     from tuf.api.metadata import Root, Targets
 
     from publisher.authority import Authority
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
     from publisher.tree import Overlay
 
 
-def write_index(
-    tree: Overlay, state: State, authority: Authority, signers: Iterable[Signer], now: datetime
-) -> bool:
+def write_index(tree: Overlay, state: State, authority: Authority, repository: TufRepository) -> bool:
     """Write everything that follows from the state, signed.
 
     Returns:
@@ -34,16 +31,18 @@ def write_index(
     Raises:
         ConfigError: a key is missing.
     """
-    targets = build_targets(tree, state, authority, now)
-    repository = TufRepository(tree, signers, now)
-    if _registrar_changed(tree, targets, state):
+    targets = build_targets(tree, state, authority, repository.now)
+    digests = {path: Digest.of(data) for path, data in targets.items()}
+    if _registrar_changed(tree, digests, state):
         with repository.edit_targets("registrar") as role:
-            role.targets.clear()
+            for path in role.targets.keys() - targets.keys():
+                del role.targets[path]
             for path, data in targets.items():
-                tree.write(add_target(role, path, data), data)
+                if state.shards.get(path) != digests[path]:  # the others were found signed and sound
+                    tree.write(add_target(role, path, data), data)
     write_above(repository, authority.root)
     if tree.changes:
-        collect_garbage(tree, now)
+        collect_garbage(tree, repository.now)
     return bool(tree.changes)
 
 
@@ -53,6 +52,7 @@ def write_above(repository: TufRepository, root: Root) -> None:
     Raises:
         ConfigError: a key is missing. RegistrarError: a role below went backwards.
     """
+    _refuse_reused_versions(repository)
     try:
         repository.do_snapshot(force=latest_version(repository.tree, "snapshot") == 0)
     except ValueError as e:
@@ -65,6 +65,22 @@ def write_above(repository: TufRepository, root: Root) -> None:
         return
     with repository.edit_timestamp() as timestamp:
         timestamp.snapshot_meta = info
+
+
+def _refuse_reused_versions(repository: TufRepository) -> None:
+    """Hosts know a version of a role by its digest: other content under the same version would never verify.
+
+    Raises:
+        RegistrarError: a role's newest version is not what the snapshot names.
+    """
+    version = latest_version(repository.tree, "snapshot")
+    named = read_metadata(repository.tree, "snapshot", version).signed.meta if version else {}
+    for name, info in repository.targets_infos.items():
+        if name in named and named[name].version == info.version and named[name] != info:
+            raise RegistrarError(
+                f"metadata/{info.version}.{name}: is not the file that the snapshot names; a version is used once",
+                hint="Restore it from Git history, then make the change again.",
+            )
 
 
 def build_targets(tree: Overlay, state: State, authority: Authority, now: datetime) -> dict[str, bytes]:
@@ -84,14 +100,33 @@ def build_targets(tree: Overlay, state: State, authority: Authority, now: dateti
     tree.write("registry.json", catalogue)
     texts = {plugin_id: [row.text for row in state.sorted_rows(plugin_id)] for plugin_id in state.rows}
     shards = {shard_path(bits): data for bits, data in join_shards(texts).items()}
+    _check_sizes(catalogue, shards)
     return {"registry.json": catalogue, **shards}
+
+
+def _check_sizes(catalogue: bytes, shards: dict[str, bytes]) -> None:
+    """Never write what no client would read.
+
+    Raises:
+        RegistrarError: the catalogue or a shard is over its limit.
+    """
+    too_large = [path for path, data in shards.items() if len(data) > SHARD_LIMIT]
+    if len(catalogue) > CATALOGUE_LIMIT:
+        too_large.append("registry.json")
+    if too_large:
+        raise RegistrarError(
+            f"{too_large[0]} would be larger than clients read",
+            hint="Remove publishers who fill the index, then run with --full.",
+        )
 
 
 def _write_plain(tree: Overlay, state: State, entries: dict[str, dict[str, object]]) -> None:
     """`plugins/<id>.json` for every line of the catalogue, byte for byte the manifest; no others."""
     for plugin_id, entry in entries.items():
         row = state.get(plugin_id, str(entry["version"]))
-        data = tree.read(row.path) if row is not None else None
+        if row is None or tree.digest(f"plugins/{plugin_id}.json") == row.digest:
+            continue
+        data = tree.read(row.path)
         if data is not None:
             tree.write(f"plugins/{plugin_id}.json", data)
     for plugin_id in state.rows:
@@ -99,11 +134,11 @@ def _write_plain(tree: Overlay, state: State, entries: dict[str, dict[str, objec
             tree.delete(f"plugins/{plugin_id}.json")
 
 
-def _registrar_changed(tree: Overlay, targets: dict[str, bytes], state: State) -> bool:
+def _registrar_changed(tree: Overlay, digests: dict[str, Digest], state: State) -> bool:
     """Whether the registrar's metadata must be written anew."""
     version = latest_version(tree, "registrar")
     if not version or not state.verified:
         return True
     role: Targets = read_metadata(tree, "registrar", version).signed
     signed = {path: info.hashes["sha256"] for path, info in role.targets.items()}
-    return signed != {path: Digest.of(data).hex for path, data in targets.items()}
+    return signed != {path: digest.hex for path, digest in digests.items()}

@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 
-from registry_client.digest import Digest
 from registry_client.jsontext import dump_json, payload_digest_of, payload_of
 from registry_client.keys import compute_keyid
-from registry_client.signed import PublisherKeys, parse_publisher
+from registry_client.signed import (
+    PublisherKeys,
+    VerifiedManifest,
+    VerifiedRelease,
+    parse_manifest,
+    parse_publisher,
+    parse_release,
+    verify_manifest,
+    verify_release,
+)
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
+
+    from registry_client.digest import Digest
 
 
 def ed25519(name: str) -> CryptoSigner:
@@ -106,3 +116,14 @@ def publisher_keys(keys: dict[str, Any], **change: Any) -> PublisherKeys:
 def payload_digest(document: dict[str, Any]) -> Digest:
     """A document's identity."""
     return payload_digest_of(document)
+
+
+def verify(document: dict[str, Any], keys: PublisherKeys) -> VerifiedManifest:
+    """What a client makes of these manifest bytes."""
+    return verify_manifest(parse_manifest(dump_json(document), "manifest.json"), keys)
+
+
+def verify_as_release(document: dict[str, Any], keys: PublisherKeys, **expected: Any) -> VerifiedRelease:
+    """What a client makes of these release bytes, for the small manifest unless told otherwise."""
+    want = {"registry": "acme-registry", "manifest": payload_digest(manifest()), **expected}
+    return verify_release(parse_release(dump_json(document), "release.json"), keys, **want)

@@ -93,7 +93,9 @@ class Kept:
         with self.edit("targets") as desk:
             policy.add_publisher(desk, publisher, publisher.title(), keys, change)
 
-    def block(self, plugin_id: str, versions: str, action: str = "disable", reason: str = "a flaw") -> list[str]:
+    def block(
+        self, plugin_id: str, versions: str, action: str = "disable", reason: str = "a flaw"
+    ) -> list[str]:
         """Block versions. Returns those that match."""
         with self.edit("blocks") as desk:
             entry = {"id": plugin_id, "versions": versions, "action": action, "reason": reason}
@@ -206,7 +208,9 @@ class Kept:
 def make_registry(where: Path, *, threshold: int = 2, roots: int = 3) -> Kept:
     """A new registry, empty but for publisher `acme` with key `acme`."""
     keys = maker.make_keys(where / "keys", roots, None)
-    new = maker.NewRegistry("https://registry.example", "registry.example", "Example", threshold, in_tree=True)
+    new = maker.NewRegistry(
+        "https://registry.example", "registry.example", "Example", threshold, in_tree=True
+    )
     folder = where / "registry"
     maker.write_registry(folder, maker.build_registry(new, maker.load_keys(keys, None), START))
     kept = Kept(folder, dict(keys))

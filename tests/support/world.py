@@ -188,7 +188,7 @@ class World:
         version: str,
         *,
         to: Destination | None = None,
-        by: str = "acme",
+        by: str = "",
         change: Change | None = None,
         signers: Sequence[Signer] | None = None,
         files: dict[str, bytes] | None = None,
@@ -198,12 +198,14 @@ class World:
 
         Args:
             to: where to; by default the working tree.
-            by: the publisher whose keys sign.
+            by: the publisher whose keys sign; by default the one that the id begins with.
             change: first status and so on.
             signers: other keys than the publisher's.
         """
         source = load_source(self.write_source(plugin_id, version, files, **members))
-        publication = Publication(source, version, change or Change(), signers or self.publishers[by])
+        publication = Publication(
+            source, version, change or Change(), signers or self.publishers[by or plugin_id.partition("-")[0]]
+        )
         return prepare(publication, to or WorkTree(self.folder), self.now)
 
     def publish(
@@ -222,7 +224,7 @@ class World:
         status: str | None = None,
         *,
         to: Destination | None = None,
-        by: str = "acme",
+        by: str = "",
         **members: Any,
     ) -> PreparedRelease:
         """Sign the next release document and submit it.
@@ -230,11 +232,13 @@ class World:
         Args:
             status: the new status.
             to: where to; by default the working tree.
-            by: the publisher whose keys sign.
+            by: the publisher whose keys sign; by default the one that the id begins with.
         """
         change = replace(Change(**members), status=ReleaseStatus(status) if status else None)
         place = to or WorkTree(self.folder)
-        prepared = prepare_release(plugin_id, version, change, self.publishers[by], place, self.now)
+        prepared = prepare_release(
+            plugin_id, version, change, self.publishers[by or plugin_id.partition("-")[0]], place, self.now
+        )
         if prepared.offer is not None:
             place.submit(prepared.offer, self.now)
         return prepared

@@ -1,0 +1,196 @@
+"""The documents say what is so: their commands run, their links lead somewhere, their generated parts are current.
+
+Code blocks are marked by what they are. `sh` and `python` blocks are run, in the order of the page, in one empty folder and one shell, with
+the real commands; the port 8765 stands for a free one. `text`, `json` and `mermaid` blocks are shown only: what needs GitHub, a KMS or cron.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = sorted(
+    path.relative_to(REPOSITORY).as_posix()
+    for path in (REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *(REPOSITORY / "docs").rglob("*.md"))
+)
+RUN, SHOWN = {"sh", "python"}, {"text", "json", "mermaid"}
+_BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_TEST = re.compile(r"\b(tests/[a-z_/]+\.py)::(\w+)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One code block: its language and text."""
+
+    language: str
+    text: str
+
+
+def read(page: str) -> str:
+    """The text of a page."""
+    return (REPOSITORY / page).read_text("utf-8")
+
+
+def blocks(page: str) -> list[Block]:
+    """The code blocks of a page."""
+    return [Block(match[1].strip(), match[2]) for match in _BLOCK.finditer(read(page))]
+
+
+def prose(page: str) -> str:
+    """A page without its code blocks and inline code."""
+    return re.sub(r"`[^`\n]*`", "", _BLOCK.sub("", read(page)))
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", read(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def script(page: str) -> str:
+    """All blocks of a page that are run, as one shell script."""
+    parts = ["set -euo pipefail"]
+    for block in blocks(page):
+        if block.language == "sh":
+            parts.append(block.text)
+        elif block.language == "python":
+            parts.append(f"python3 - <<'END_OF_PYTHON'\n{block.text}END_OF_PYTHON")
+    return "\n".join(parts).replace("8765", str(free_port()))
+
+
+def commands_on_path(folder: Path) -> str:
+    """A folder for PATH in which the commands are those of this tree."""
+    folder.mkdir()
+    modules = {"publisher": "-m publisher.cli.main", "plugin": "-m registry_client.cli.main", "python3": ""}
+    for name, module in modules.items():
+        file = folder / name
+        file.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module} "$@"\n')
+        file.chmod(0o755)
+    return str(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if any(b.language in RUN for b in blocks(page))])
+def test_commands_run(page: str, tmp_path: Path) -> None:
+    """Every command of a page does what it is there for."""
+    work = tmp_path / "work"
+    work.mkdir()
+    person = {
+        f"GIT_{role}_{part}": text
+        for role in ("AUTHOR", "COMMITTER")
+        for part, text in {"NAME": "Docs", "EMAIL": "docs@example.org"}.items()
+    }
+    env = {
+        **os.environ,
+        **person,
+        "PATH": os.pathsep.join([commands_on_path(tmp_path / "bin"), os.environ["PATH"]]),
+        "PYTHONPATH": str(REPOSITORY),
+        "PLUGIN_REGISTRY_HOME": str(tmp_path / "home"),
+    }
+    process = subprocess.Popen(
+        ["bash", "-x", "-c", script(page)],
+        cwd=work,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=300)
+    finally:
+        kill_group(process.pid)
+    assert process.returncode == 0, output[-4000:]
+    assert "Traceback" not in output
+
+
+def kill_group(pid: int) -> None:
+    """End what a page left running in the background."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_says_what_it_is(page: str) -> None:
+    """No block escapes being run by lacking a language."""
+    assert {block.language for block in blocks(page)} <= RUN | SHOWN
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """Links between pages, to headings and to files resolve."""
+    broken = []
+    for link in _LINK.findall(prose(page)):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (REPOSITORY / page).parent / path if path else REPOSITORY / page
+        if not target.exists():
+            broken.append(link)
+        elif anchor and anchor not in anchors(str(target.resolve().relative_to(REPOSITORY))):
+            broken.append(link)
+    assert broken == []
+
+
+def test_named_tests_exist() -> None:
+    """Each claim in the pages that names a test names a real one."""
+    named = {(path, name) for page in PAGES for path, name in _TEST.findall(read(page))}
+    assert named, "docs/security.md names the tests that show its claims"
+    missing = [
+        f"{path}::{name}"
+        for path, name in sorted(named)
+        if not (REPOSITORY / path).is_file()
+        or not re.search(rf"^ *def {name}\(", (REPOSITORY / path).read_text("utf-8"), re.MULTILINE)
+    ]
+    assert missing == []
+
+
+def test_named_make_targets_exist() -> None:
+    """`make X` in a page is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+    named = {target for page in PAGES for target in re.findall(r"`?make ([a-z]+)`", read(page))}
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_named_paths_exist() -> None:
+    """Files of this repository that a page names in code are there."""
+    pattern = re.compile(
+        r"`((?:publisher|registry_client|tests|docs|demo|examples|benchmarks|schema)/[\w./-]*)`"
+    )
+    named = {path for page in PAGES for path in pattern.findall(read(page))}
+    assert [path for path in sorted(named) if not (REPOSITORY / path).exists()] == []
+
+
+def test_generated_parts_are_current() -> None:
+    """`make docs` would change nothing."""
+    done = subprocess.run(
+        [sys.executable, "docs/generate.py", "--check"],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
