@@ -16,7 +16,7 @@ from registry_client.names import (
     parse_version,
 )
 from registry_client.rollout import in_rollout
-from registry_client.status import Standing, Status, Use
+from registry_client.status import Standing, Use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -246,14 +246,17 @@ def choose_update(infos: Sequence[VersionInfo], installed: str, host: Host) -> U
     Outside a rollout, the newest release before it is offered; never anything lower than what is installed.
     """
     have = parse_version(installed)
-    newer = [info for info in infos if parse_version(info.version) > have]
-    for info in sorted(newer, key=lambda info: parse_version(info.version), reverse=True):
-        if is_prerelease(info.version) and not (host.prereleases or is_prerelease(installed)):
-            continue
-        pushed = info.standing.push if info.standing.status is Status.RELEASED else host.channel == "testing"
-        if pushed and not _why_not(info, host):
-            chosen = parse_version(info.version)
-            passed = [i for i in newer if parse_version(i.version) <= chosen and i.problem is None]
-            force = any(i.standing.force_update for i in passed if i.standing.status is Status.RELEASED)
-            return Update(info, installed, force)
-    return None
+    prereleases = host.prereleases or is_prerelease(installed)
+    offered = [
+        info
+        for info in infos
+        if parse_version(info.version) > have
+        and (prereleases or not is_prerelease(info.version))
+        and info.standing.push
+        and not _why_not(info, host)
+    ]
+    if not offered:
+        return None
+    newest = max(offered, key=lambda info: parse_version(info.version))
+    # A forced version that was stopped or withdrawn forces nothing any more.
+    return Update(newest, installed, any(info.standing.force_update for info in offered))

@@ -13,6 +13,7 @@ from support.documents import ed25519 as fixed_key
 from support.documents import key_object, keyid
 
 from publisher.dev_keys import NAMES, dev_key_pem
+from publisher.maintain.init import dev_signer
 from publisher.signing import keyid_of, load_signer
 from registry_client.errors import ConfigError, VerificationError
 from registry_client.keys import DEV_KEYIDS, SCHEMES, compute_keyid, fingerprint, load_key, refuse_dev_keys
@@ -201,3 +202,11 @@ def _private(name: str) -> Any:
 def test_no_weak_scheme_is_accepted() -> None:
     """No MD5, no SHA-1, no GPG."""
     assert not [scheme for _, scheme in SCHEMES if "md5" in scheme or "sha1" in scheme or "pgp" in scheme]
+
+
+def test_a_development_key_in_capitals_is_still_one() -> None:
+    """Hex has two spellings; the other one gives another keyid and the same key."""
+    key = dev_signer("online").public_key.to_dict()
+    spelled = {**key, "keyval": {"public": key["keyval"]["public"].upper()}}
+    with pytest.raises(ConfigError, match="development key"):
+        refuse_dev_keys([spelled], "here", allowed=False)
