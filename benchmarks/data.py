@@ -87,6 +87,11 @@ class Data:
         return plugin.id, version, dump_json(raw)
 
 
+def options_for(root: bytes) -> Options:
+    """How the registrar of a benchmark's registry runs."""
+    return Options(root, [key("online")])
+
+
 def build_plugins(count: int) -> tuple[Plugin, ...]:
     """Plugins of at most 100 publishers."""
     publishers = min(MOST_PUBLISHERS, max(1, count // 10))
@@ -117,7 +122,7 @@ def build_data(count: int, now: datetime) -> Data:
             tree.write(add_target(targets, path, data), data)
             tree.write(path, data)
     memory = MemoryTree({**files, **_kept(tree.changes)})
-    options = Options(memory.files["metadata/1.root.json"], [keys.online])
+    options = options_for(memory.files["metadata/1.root.json"])
     run = register(memory, _submissions(plugins, now), options, now)
     if run.refused:
         raise run.refused[0].error or AssertionError("refused without a reason")

@@ -330,7 +330,8 @@ class GitTree:
 
     def paths(self, folder: str) -> Iterator[str]:
         """All paths of regular files below a folder, sorted."""
-        return iter(sorted(path for path in self._oids if path.startswith(f"{folder}/")))
+        prefix = f"{folder}/" if folder else ""
+        return iter(sorted(path for path in self._oids if path.startswith(prefix)))
 
 
 @contextlib.contextmanager

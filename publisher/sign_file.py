@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from publisher.documents import sign_document
 from publisher.tree import DirTree, Overlay, write_changes
 from publisher.tuf_repository import (
+    OFFLINE,
     STAGING,
+    add_signature,
     delegators_of,
     dump_metadata,
     is_complete,
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Signer
 
 _SIGNABLE = ("manifest", "release")
+_FILE_NAME = re.compile(rf"[1-9][0-9]*\.({'|'.join(OFFLINE)})\.json")
 
 
 @dataclass(frozen=True)
@@ -65,15 +69,21 @@ def sign_file(path: Path, signer: Signer) -> Signed:
             hint="Policy, publishers and blocks are signed through TUF: 'publisher registry policy'.",
         )
     signed = sign_document(raw, [signer])
-    write_atomic(path, dump_json(signed))
+    _write(path, dump_json(signed))
     return Signed(path, len(signed["signatures"]), None)
 
 
 def _sign_metadata(path: Path, data: bytes, signer: Signer) -> Signed:
-    parts = path.name.split(".")
-    role = parts[-2] if len(parts) > 1 else ""
+    match = _FILE_NAME.fullmatch(path.name)
+    if match is None:
+        raise ConfigError(
+            f"{path}: is not named as metadata that people sign",
+            hint="Names are N.root.json, N.targets.json and N.blocks.json.",
+        )
+    role = match[1]
     metadata = parse_metadata(data, role, str(path))
-    folder = path.resolve().parent.parent
+    path = path.resolve()
+    folder = path.parent.parent
     tree = Overlay(DirTree(folder))
     if path.parent.name != STAGING and role != "root":
         raise ConfigError(
@@ -86,7 +96,7 @@ def _sign_metadata(path: Path, data: bytes, signer: Signer) -> Signed:
             f"{path}: key {keyid[:16]}… is not a key of role {role}",
             hint="Use one of the keys that the root or targets name.",
         )
-    metadata.sign(signer, append=True)
+    add_signature(metadata, signer)
     complete = is_complete(role, metadata, delegators_of(tree, role, metadata))
     out = path
     if path.parent.name == STAGING:
@@ -95,5 +105,12 @@ def _sign_metadata(path: Path, data: bytes, signer: Signer) -> Signed:
             out = folder / metadata_path(role, metadata.signed.version)
         write_changes(folder, tree.changes)
     else:
-        write_atomic(out, dump_metadata(role, metadata))
+        _write(out, dump_metadata(role, metadata))
     return Signed(out, len(metadata.signatures), complete)
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_atomic(path, data)
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be written ({e.strerror})") from e

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from securesystemslib.exceptions import UnsupportedLibraryError
 from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 
 from registry_client.errors import ConfigError
@@ -184,10 +185,13 @@ def _from_library(uri: str, candidates: list[Key]) -> Signer:
         )
     try:
         return Signer.from_priv_key_uri(bare, fitting[0])
-    except Exception as e:
+    except UnsupportedLibraryError:
+        missing = f"pip install 'securesystemslib[{bare.partition(':')[0]}]'"
+        raise ConfigError(f"{bare}: the provider's library is not installed", hint=missing) from None
+    except Exception as e:  # noqa: BLE001  (each backend raises errors of its own, and their texts are not ours to vouch for)
         raise ConfigError(
             f"{bare}: the key cannot be used ({type(e).__name__})", hint="See the provider's documentation."
-        ) from e
+        ) from None
 
 
 def ask_passphrase(where: str) -> str:

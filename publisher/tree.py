@@ -85,8 +85,8 @@ def _read_regular(full: str) -> bytes | None:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             return None
-        data = os.read(handle, status.st_size)
-        while more := os.read(handle, _PIECE):
+        data = os.read(handle, status.st_size + 1)
+        while len(data) != status.st_size and (more := os.read(handle, _PIECE)):
             data += more
         return data
     finally:
@@ -109,6 +109,19 @@ class MemoryTree:
         return iter(sorted(path for path in self.files if path.startswith(prefix)))
 
 
+class _Digests(dict[str, "Digest | None"]):
+    """Digests of a tree's files by path, None for absent ones; each file is read when it is first asked for."""
+
+    def __init__(self, tree: Tree) -> None:
+        super().__init__()
+        self._tree = tree
+
+    def __missing__(self, path: str) -> Digest | None:
+        data = self._tree.read(path)
+        self[path] = None if data is None else Digest.of(data)
+        return self[path]
+
+
 class Overlay:
     """Changes on top of a tree, kept in memory until all of them are wanted.
 
@@ -119,7 +132,7 @@ class Overlay:
     def __init__(self, base: Tree) -> None:
         self.base = base
         self.changes: dict[str, bytes | None] = {}
-        self._digests: dict[str, Digest | None] = {}
+        self._below = _Digests(base)
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file as changed, or None."""
@@ -128,13 +141,9 @@ class Overlay:
     def digest(self, path: str) -> Digest | None:
         """The digest of a file as changed, or None. What is below is read once, however often this is asked."""
         if path in self.changes:
-            return _digest(self.changes[path])
-        return self._below(path)
-
-    def _below(self, path: str) -> Digest | None:
-        if path not in self._digests:
-            self._digests[path] = _digest(self.base.read(path))
-        return self._digests[path]
+            data = self.changes[path]
+            return None if data is None else Digest.of(data)
+        return self._below[path]
 
     def paths(self, folder: str) -> Iterator[str]:
         """All paths below a folder as changed, sorted."""
@@ -144,26 +153,40 @@ class Overlay:
 
     def write(self, path: str, data: bytes) -> None:
         """Change a file; writing what is there already changes nothing."""
-        if self._below(path) == Digest.of(data):
+        if self._below[path] == Digest.of(data):
             self.changes.pop(path, None)
         else:
             self.changes[path] = data
 
     def delete(self, path: str) -> None:
         """Remove a file."""
-        if self._below(path) is None:
+        if self._below[path] is None:
             self.changes.pop(path, None)
         else:
             self.changes[path] = None
 
 
-def _digest(data: bytes | None) -> Digest | None:
-    return None if data is None else Digest.of(data)
-
-
 def write_order(changes: Mapping[str, bytes | None]) -> list[str]:
-    """Paths in the order in which a reader never sees a gap: new files, the timestamp, then deletions."""
-    return sorted(changes, key=lambda path: (changes[path] is None, path == TIMESTAMP, path))
+    """Paths in the order in which a reader never sees a gap: new files, new roots, the timestamp, then deletions."""
+
+    def rank(path: str) -> tuple[bool, int, str]:
+        return changes[path] is None, 2 * (path == TIMESTAMP) + path.endswith(".root.json"), path
+
+    return sorted(changes, key=rank)
+
+
+def _refuse_links(root: Path, path: str) -> None:
+    """Folders of a registry are its own: a symbolic link in their place would take a write elsewhere.
+
+    Raises:
+        ConfigError: one of them is a link.
+    """
+    for parent in Path(path).parents[:-1]:
+        if (root / parent).is_symlink():
+            raise ConfigError(
+                f"{root / parent}: is a symbolic link, and a registry holds none",
+                hint="Replace it by a folder.",
+            )
 
 
 def write_changes(root: Path, changes: Mapping[str, bytes | None]) -> None:
@@ -175,6 +198,7 @@ def write_changes(root: Path, changes: Mapping[str, bytes | None]) -> None:
     for path in write_order(changes):
         data = changes[path]
         try:
+            _refuse_links(root, path)
             if data is None:
                 with contextlib.suppress(FileNotFoundError):
                     (root / path).unlink()

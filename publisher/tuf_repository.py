@@ -6,6 +6,7 @@ A version that lacks signatures is staged, not served: `publisher sign` adds one
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -93,10 +94,15 @@ def parse_metadata(data: bytes, role: str, where: str) -> Metadata[Any]:
 def add_target(targets: Targets, path: str, data: bytes) -> str:
     """Name a target in a role's metadata.
 
+    Policies are named with the registry's id, so that clients know it without fetching them.
+
     Returns:
         Where the target is served: below `targets/`, its name prefixed with its digest.
     """
-    targets.targets[path] = TargetFile.from_data(path, data, ["sha256"])
+    target = TargetFile.from_data(path, data, ["sha256"])
+    if path == "policy.json":
+        target.unrecognized_fields["custom"] = {"registry": json.loads(data)["registry"]}
+    targets.targets[path] = target
     return served_path(path, Digest.of(data))
 
 
@@ -157,7 +163,7 @@ class TufRepository(Repository):
             listed = ", ".join(sorted(f"{keyid[:16]}…" for keyid in needed))
             raise ConfigError(f"no key of role {role} was given", hint=f"Give one of {listed} with --key.")
         for signer in mine:
-            md.sign(signer, append=True)
+            add_signature(md, signer)
         self._write(role, md, complete=is_complete(role, md, delegators))
 
     def _write(self, role: str, md: Metadata[Any], *, complete: bool) -> None:
@@ -202,6 +208,21 @@ class TufRepository(Repository):
 def dump_metadata(role: str, md: Metadata[Any]) -> bytes:
     """Metadata as it is written: online roles compact, those that people review indented."""
     return md.to_bytes(_COMPACT if role in ONLINE else _READABLE) + b"\n"
+
+
+def add_signature(md: Metadata[Any], signer: Signer) -> None:
+    """Sign metadata with one more key.
+
+    Raises:
+        ConfigError: the key could not sign. What its service said is not repeated: it may hold credentials.
+    """
+    try:
+        md.sign(signer, append=True)
+    except UnsignedMetadataError as e:
+        raise ConfigError(
+            f"key {signer.public_key.keyid[:16]}… could not sign ({type(e.__cause__).__name__})",
+            hint="Check that the key service can be reached and that you may use the key.",
+        ) from None
 
 
 def delegators_of(tree: Tree, role: str, md: Metadata[Any]) -> list[Root | Targets]:

@@ -88,7 +88,7 @@ class Reader:
             if (document.model.id, document.model.version) != (line.id, line.version):
                 raise SignatureError(f"{where}: is for {document.model.id} {document.model.version}")
             keys = self.publisher_of(line)
-            registry = self._session.statements.policy().registry
+            registry = self._session.registry()
             return verify_release(
                 document, keys, registry=registry, manifest=line.manifest.payload_digest
             ).model

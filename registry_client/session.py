@@ -326,6 +326,12 @@ class Session:
             self.refresh()
             return work()
 
+    def registry(self) -> str:
+        """The registry's id: as the maintainers signed it where they name policy.json, else out of that."""
+        ref = self.view().find("policy.json")
+        stated = ref.custom.get("registry") if ref is not None else None
+        return stated if isinstance(stated, str) else self.statements.policy().registry
+
     def hosts(self) -> tuple[str, ...]:
         """Configured URLs, then the policy's mirrors as far as they are known."""
         return self._hosts.all()

@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -35,7 +35,7 @@ from registry_client.errors import (
 from registry_client.store import unwritable, write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from registry_client.errors import RegistryError
     from registry_client.http import Body
@@ -68,12 +68,14 @@ class TargetRef:
         size: bytes.
         digest: sha256.
         served_path: where it is served: below `targets/`, its name prefixed with the digest.
+        custom: what its signers say of it besides (TUF specification 4.5).
     """
 
     path: str
     size: int
     digest: Digest
     served_path: str
+    custom: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class TrustedView:
         digest = Digest.from_hex(info.hashes["sha256"])
         folder, _, name = path.rpartition("/")
         served = f"targets/{folder}/{digest.hex}.{name}" if folder else f"targets/{digest.hex}.{name}"
-        return TargetRef(path, info.length, digest, served)
+        custom = info.custom if isinstance(info.custom, dict) else {}
+        return TargetRef(path, info.length, digest, served, custom)
 
 
 class _Fetcher(FetcherInterface):
@@ -281,7 +284,10 @@ class Trust:
                 f"{where}: metadata is not signed by the keys of this registry ({error})",
                 hint="Check the URL and the pinned root; if both are right, the host serves forged files.",
             )
-        return VerificationError(f"{where}: metadata is not valid: {error}")
+        return VerificationError(
+            f"{where}: metadata is not valid: {error}",
+            hint="Check the URL: something else than this registry answers there, or its files are damaged.",
+        )
 
     def _expired(self, where: str, role: str) -> ExpiredError:
         now = self._clock().strftime("%Y-%m-%d %H:%M UTC")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,6 @@ from registry_client.keys import load_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from securesystemslib.signer import Key, Signer
 
@@ -38,6 +38,14 @@ KeysOption = Annotated[
         metavar="URI",
         help="Key to sign with: a PEM file, file:PATH, envvar:NAME, or a KMS or HSM URI (gcpkms:, awskms:, azurekms:, hsm:). "
         "Repeat for more. Default: envvar:PLUGIN_REGISTRY_KEY if it is set.",
+    ),
+]
+PublicKeysOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--public-key",
+        metavar="FILE",
+        help="Public half of a KMS or HSM key, for which it must be known. Repeat for more.",
     ),
 ]
 BranchOption = Annotated[str, typer.Option("--branch", metavar="NAME", help="The registry's main branch.")]
@@ -82,9 +90,19 @@ def note(text: str) -> None:
 
 
 def load_signers(
-    uris: Sequence[str] | None, *, allow_dev_keys: bool, candidates: Iterable[Key] = ()
+    uris: Sequence[str] | None,
+    *,
+    allow_dev_keys: bool,
+    candidates: Iterable[Key] = (),
+    public_keys: Iterable[Path] | None = None,
 ) -> list[Signer]:
     """The signers that were asked for.
+
+    Args:
+        uris: key URIs.
+        allow_dev_keys: accept development keys.
+        candidates: public keys that a KMS or HSM key may be.
+        public_keys: files with further ones, which then are the only ones.
 
     Raises:
         ConfigError: none, or one of them cannot be loaded.
@@ -94,7 +112,7 @@ def load_signers(
         raise ConfigError(
             "no signing key was given", hint="Give one with --key, or set PLUGIN_REGISTRY_KEY to its PEM."
         )
-    known = list(candidates)
+    known = [read_public_key(path) for path in public_keys] if public_keys else list(candidates)
     return [
         load_signer(
             uri, candidates=known, environ=env.environ(), ask=ask_passphrase, allow_dev_keys=allow_dev_keys

@@ -15,6 +15,7 @@ from publisher.cli.common import (
     DevKeysOption,
     JsonOption,
     KeysOption,
+    PublicKeysOption,
     ToOption,
     emit,
     load_signers,
@@ -125,6 +126,7 @@ def publish(
     path: SourceArgument = Path(),
     to: ToOption = ".",
     key: KeysOption = None,
+    public_key: PublicKeysOption = None,
     version: Annotated[str | None, typer.Option("--version", help="Publish as this version.")] = None,
     bump: Annotated[Bump | None, typer.Option("--bump", help="Raise the version, and write it back.")] = None,
     status: StatusOption = None,
@@ -156,7 +158,7 @@ def publish(
     source = load_source(path)
     wanted = _version(source, version, bump)
     change = Change(status, rollout, push, force_update, reason)
-    signers = load_signers(key, allow_dev_keys=allow_dev_keys)
+    signers = load_signers(key, public_keys=public_key, allow_dev_keys=allow_dev_keys)
     publication = Publication(source, wanted, change, signers, env.provenance(), artifact_url)
     now = env.now()
     with open_destination(to, branch, env.environ()) as destination:
@@ -224,6 +226,7 @@ def set_status(
     force_update: ForceOption = None,
     reason: ReasonOption = None,
     key: KeysOption = None,
+    public_key: PublicKeysOption = None,
     branch: BranchOption = "main",
     dry_run: DryRunOption = False,
     allow_dev_keys: DevKeysOption = False,
@@ -239,7 +242,7 @@ def set_status(
             "nothing to change was given",
             hint="Give --status, --rollout, --push, --force-update or --reason.",
         )
-    _set_status(plugin_id, version, to, change, key, branch, dry_run, allow_dev_keys)
+    _set_status(plugin_id, version, to, change, key, public_key, branch, dry_run, allow_dev_keys)
 
 
 def yank(
@@ -248,6 +251,7 @@ def yank(
     reason: Annotated[str, typer.Option("--reason", help="Why; people see it.")],
     to: ToOption = ".",
     key: KeysOption = None,
+    public_key: PublicKeysOption = None,
     branch: BranchOption = "main",
     dry_run: DryRunOption = False,
     allow_dev_keys: DevKeysOption = False,
@@ -258,7 +262,7 @@ def yank(
     Example: publisher yank calendar 1.2.0 --reason "loses events" --to . --key publisher.pem
     """
     change = Change(ReleaseStatus.YANKED, reason=reason)
-    _set_status(plugin_id, version, to, change, key, branch, dry_run, allow_dev_keys)
+    _set_status(plugin_id, version, to, change, key, public_key, branch, dry_run, allow_dev_keys)
 
 
 def _set_status(
@@ -267,6 +271,7 @@ def _set_status(
     to: str,
     change: Change,
     key: list[str] | None,
+    public_key: list[Path] | None,
     branch: str,
     dry_run: bool,
     allow_dev_keys: bool,
@@ -280,7 +285,7 @@ def _set_status(
         check_version(version)
     except ValueError as e:
         raise ConfigError(str(e)) from e
-    signers = load_signers(key, allow_dev_keys=allow_dev_keys)
+    signers = load_signers(key, public_keys=public_key, allow_dev_keys=allow_dev_keys)
     now = env.now()
     with open_destination(to, branch, env.environ()) as destination:
         prepared = prepare_release(plugin_id, version, change, signers, destination, now)
@@ -337,6 +342,7 @@ def sign(
         Path, typer.Argument(metavar="FILE", help="A manifest, a release document, or TUF metadata.")
     ],
     key: KeysOption = None,
+    public_key: PublicKeysOption = None,
     allow_dev_keys: DevKeysOption = False,
     json_output: JsonOption = False,
 ) -> None:
@@ -352,7 +358,7 @@ def sign(
     folder = file.resolve().parent.parent
     known = candidates(folder) if (folder / "metadata").is_dir() else []
     signed = None
-    for signer in load_signers(key, allow_dev_keys=allow_dev_keys, candidates=known):
+    for signer in load_signers(key, public_keys=public_key, allow_dev_keys=allow_dev_keys, candidates=known):
         signed = sign_file(file if signed is None else signed.path, signer)
     if signed is None:  # pragma: no cover  (load_signers gives at least one)
         raise ConfigError("no signing key was given")

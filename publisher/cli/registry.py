@@ -13,6 +13,7 @@ from publisher.cli.common import (
     DevKeysOption,
     JsonOption,
     KeysOption,
+    PublicKeysOption,
     RootDigestOption,
     emit,
     load_signers,
@@ -134,6 +135,7 @@ def register(
         str, typer.Argument(metavar="REGISTRY", help="A folder with a registry, or any Git remote.")
     ] = ".",
     key: KeysOption = None,
+    public_key: PublicKeysOption = None,
     root_digest: RootDigestOption = None,
     branch: BranchOption = "main",
     allow_loss: Annotated[
@@ -158,17 +160,19 @@ def register(
     """
     from publisher.authority import pinned_root
     from publisher.git import Remote, is_bare_repository
+    from publisher.maintain.desk import candidates
     from publisher.registrar.remote import register_remote
     from publisher.registrar.run import Options
 
     pinned = parse_digest(root_digest)
-    signers = load_signers(key, allow_dev_keys=allow_dev_keys)
+    folder = Path(registry)
+    known = candidates(folder) if (folder / "metadata").is_dir() else []
+    signers = load_signers(key, public_keys=public_key, allow_dev_keys=allow_dev_keys, candidates=known)
 
     def options_for(tree: Tree) -> Options:
         root = pinned_root(tree, pinned)
         return Options(root, signers, allow_dev_keys=allow_dev_keys, allow_loss=allow_loss, full=full)
 
-    folder = Path(registry)
     if folder.is_dir() and not is_bare_repository(folder):
         run = _register_folder(folder, options_for, dry_run=dry_run)
     else:

@@ -9,6 +9,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from tuf.api.exceptions import LengthOrHashMismatchError
+
 from publisher.authority import Authority, load_authority
 from publisher.check import check_manifest
 from publisher.registrar.admit import ARTIFACT_PATH
@@ -19,9 +21,16 @@ from publisher.registrar.state import load_state
 from publisher.registrar.write import build_targets
 from publisher.schemas import build_schemas
 from publisher.tree import Overlay
-from publisher.tuf_repository import STAGING, latest_version, read_metadata, served_path
+from publisher.tuf_repository import (
+    STAGING,
+    is_complete,
+    latest_version,
+    metadata_path,
+    read_metadata,
+    served_path,
+)
 from registry_client.digest import Digest
-from registry_client.errors import ConfigError, RegistryError
+from registry_client.errors import RegistryError
 from registry_client.names import check_plugin_id, check_version, container_name
 from registry_client.signed import parse_manifest
 from registry_client.trust import ROLES, role_info
@@ -103,9 +112,11 @@ def audit(
         state = load_state(tree, authority, full=True)
         if not state.verified:
             findings.append(_error("metadata", "the index is not signed by the registrar's present key"))
-    except (ConfigError, RegistryError) as e:
+        findings += _chain(tree, authority)
+        findings += _expiries(tree, now)
+    except RegistryError as e:
         return Report((_error("metadata", e.message, e.hint),))
-    findings += _expiries(tree, now)
+    findings += _copies(tree, authority)
     findings += _rows(tree, state)
     findings += _artifacts(tree, state)
     findings += _derived(overlay, authority, state, now)
@@ -125,6 +136,49 @@ def audit(
 
 def _error(path: str, message: str, hint: str = "") -> Finding:
     return Finding(Level.ERROR, path, message, hint)
+
+
+def _chain(tree: Tree, authority: Authority) -> list[Finding]:
+    """Timestamp and snapshot: signed by the present key, each naming what stands below it."""
+    found = []
+    version = latest_version(tree, "snapshot")
+    timestamp, snapshot = read_metadata(tree, "timestamp", 0), read_metadata(tree, "snapshot", version)
+    for role, metadata in (("timestamp", timestamp), ("snapshot", snapshot)):
+        path = metadata_path(role, version)
+        if not is_complete(role, metadata, [authority.root]):
+            found.append(
+                _error(path, "is not signed by the present online key", "publisher registry register")
+            )
+    named = {"snapshot.json": timestamp.signed.snapshot_meta, **snapshot.signed.meta}
+    for name, meta in named.items():
+        path = f"metadata/{meta.version}.{name}"
+        try:
+            meta.verify_length_and_hashes(tree.read(path) or b"")
+        except LengthOrHashMismatchError:
+            what = "is missing" if tree.read(path) is None else "was changed"
+            found.append(
+                _error(path, f"{what}, but the metadata above names it", "Restore it from Git history.")
+            )
+        if latest_version(tree, name.removesuffix(".json")) > meta.version:
+            newer = metadata_path(
+                name.removesuffix(".json"), latest_version(tree, name.removesuffix(".json"))
+            )
+            found.append(
+                Finding(
+                    Level.WARNING, newer, "has not been brought to hosts yet", "publisher registry register"
+                )
+            )
+    return found
+
+
+def _copies(tree: Tree, authority: Authority) -> list[Finding]:
+    """The hash-named copies of the maintainers' documents, which are what hosts fetch."""
+    served = {path: served_path(path, Digest.of(data)) for path, data in authority.documents.items()}
+    return [
+        _error(copy, f"missing: hosts read {path} there", "publisher registry register")
+        for path, copy in served.items()
+        if tree.read(copy) is None
+    ]
 
 
 def _expiries(tree: Tree, now: datetime) -> list[Finding]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from publisher.registrar.gate import check_candidate
+from publisher.registrar.retention import collect_garbage
 from publisher.registrar.write import write_above
 from publisher.tuf_repository import OFFLINE, keyids_for, latest_version, read_metadata, read_newest
 from registry_client.trust import RoleInfo, role_info
@@ -68,6 +69,7 @@ def renew(desk: Desk, *, force: bool = False, roles: Collection[str] = _ORDER) -
         write_above(desk.repository, root)
         upper |= dict.fromkeys(wanted | ({"timestamp"} if "snapshot" in wanted else set()), "renewed")
     if has_key and desk.tree.changes:
+        collect_garbage(desk.tree, desk.now)
         check_candidate(desk.tree, desk.root, (), desk.now, allow_dev_keys=desk.allow_dev_keys)
     return [Renewal(role, state, _info(desk, role).expires) for role, state in {**found, **upper}.items()]
 

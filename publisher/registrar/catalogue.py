@@ -66,11 +66,9 @@ def build_entry(row: Row, how: Standing, manifest: dict[str, Any], base_url: str
     ).to_json()
 
 
-def build_catalogue(entries: dict[str, dict[str, Any]], previous: bytes | None, now: datetime) -> bytes:
-    """The bytes of registry.json; the previous ones if no line changed, so that nothing changes without a reason."""
+def build_catalogue(entries: dict[str, dict[str, Any]], now: datetime) -> bytes:
+    """The bytes of registry.json."""
     rows = [entries[plugin_id] for plugin_id in sorted(entries)]
-    if previous is not None and previous_entries(previous) == entries:
-        return previous
     head = {"version": FORMAT_VERSION, "lastUpdated": format_time(now)}
     return dump_lines(head, "plugins", rows)
 

@@ -122,7 +122,11 @@ def _read(client: RegistryClient, ids: list[str]) -> None:
     """Read everything that a fresh client can be offered."""
     client.refresh()
     client.search()
-    client.session.statements.policy()
+    if client.session.statements.policy().registry != client.session.registry():
+        raise RegistrarError(
+            "targets metadata names policy.json with another registry id than it holds",
+            hint="A maintainer signs it again: 'publisher registry policy set'.",
+        )
     for plugin_id in ids:
         for info in client.versions(plugin_id):
             if info.line.removed is None and info.line.quarantined is None:

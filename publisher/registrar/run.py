@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from publisher.tree import Overlay
 from publisher.tuf_repository import TufRepository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from securesystemslib.signer import Signer
@@ -95,6 +97,23 @@ def register(tree: Tree, submissions: Iterable[Submission], options: Options, no
         VerificationError: the maintainers' statements do not verify. RegistrarError: the result may not be written.
         ConfigError: a key is missing.
     """
+    with _collector_paused():
+        return _register(tree, submissions, options, now)
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Spare the garbage collector: a run builds large structures and keeps them to its end, and it would walk them over and over."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _register(tree: Tree, submissions: Iterable[Submission], options: Options, now: datetime) -> Run:
     authority = load_authority(tree, options.pinned_root, allow_dev_keys=options.allow_dev_keys)
     state = load_state(tree, authority, full=options.full)
     overlay = Overlay(tree)

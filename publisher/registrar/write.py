@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from publisher.registrar.catalogue import build_catalogue, collect, previous_entries
 from publisher.registrar.retention import collect_garbage
-from publisher.tuf_repository import TufRepository, add_target, is_complete, latest_version, read_metadata
+from publisher.tuf_repository import (
+    TufRepository,
+    add_target,
+    is_complete,
+    latest_version,
+    read_metadata,
+    served_path,
+)
+from registry_client.catalogue import CATALOGUE_PATH
 from registry_client.digest import Digest
 from registry_client.errors import RegistrarError
 from registry_client.models.index import CATALOGUE_LIMIT, SHARD_LIMIT
@@ -40,6 +48,8 @@ def write_index(tree: Overlay, state: State, authority: Authority, repository: T
             for path, data in targets.items():
                 if state.shards.get(path) != digests[path]:  # the others were found signed and sound
                     tree.write(add_target(role, path, data), data)
+    for path, data in {**authority.documents, CATALOGUE_PATH: targets[CATALOGUE_PATH]}.items():
+        tree.write(served_path(path, Digest.of(data)), data)  # a lost copy comes back
     write_above(repository, authority.root)
     if tree.changes:
         collect_garbage(tree, repository.now)
@@ -86,8 +96,8 @@ def _refuse_reused_versions(repository: TufRepository) -> None:
 def build_targets(tree: Overlay, state: State, authority: Authority, now: datetime) -> dict[str, bytes]:
     """The registrar's targets by path; also writes the plain files next to them."""
     ids = sorted(state.rows) if state.full else sorted(state.changed)
-    known = previous_entries(state.catalogue) if state.catalogue is not None else {}
-    entries = {} if state.full else dict(known)
+    known = previous_entries(state.catalogue) if state.catalogue is not None else None
+    entries = {} if state.full else dict(known or {})
     base_url = authority.policy.base_url.rstrip("/")
     found = collect(ids, state.sorted_rows, list(authority.blocks.blocks), tree.read, base_url)
     for plugin_id, item in found.items():
@@ -96,7 +106,8 @@ def build_targets(tree: Overlay, state: State, authority: Authority, now: dateti
         else:
             entries[plugin_id] = item[0]
     _write_plain(tree, state, entries)
-    catalogue = build_catalogue(entries, state.catalogue, now)
+    # The previous bytes if no line changed, so that nothing changes without a reason.
+    catalogue = state.catalogue if entries == known and state.catalogue else build_catalogue(entries, now)
     tree.write("registry.json", catalogue)
     texts = {plugin_id: [row.text for row in state.sorted_rows(plugin_id)] for plugin_id in state.rows}
     shards = {shard_path(bits): data for bits, data in join_shards(texts).items()}

@@ -1,0 +1,1 @@
+"""What a registry costs: `python -m benchmarks` measures it over real HTTP."""

@@ -1,0 +1,112 @@
+"""Figures as a table and as JSON, and the targets that they are held against."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from benchmarks.measure import Figure
+
+KB = 1000
+TARGETS_UP_TO = 1000
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target.
+
+    Attributes:
+        text: what is wanted.
+        value: what was measured, for people.
+        met: whether it is met.
+        everywhere: whether it must be met on any machine (bytes and requests), or depends on the machine (time).
+    """
+
+    text: str
+    value: str
+    met: bool
+    everywhere: bool
+
+
+def targets(plugins: int, figures: Sequence[Figure]) -> list[Target]:
+    """The targets for one registry; none for those larger than 1,000 plugins."""
+    if plugins > TARGETS_UP_TO:
+        return []
+    by_name = {figure.name: figure for figure in figures}
+    cold = by_name["client: one plugin, nothing cached"].counted
+    unchanged = by_name["client: refresh, nothing changed"].counted
+    inside = by_name["client: one plugin, inside the TTL"].counted
+    search, pip = by_name["`plugin search`, inside the TTL"], by_name["`pip --version`"]
+    registrar = by_name["registrar: after one publish"].seconds
+    if cold is None or unchanged is None or inside is None or search.counted is None:
+        raise AssertionError("clients are measured with their requests")
+    idle = inside.requests + search.counted.requests
+    ratio = search.seconds / pip.seconds
+    return [
+        Target("one plugin cold: under 60 KB", f"{cold.received / KB:.1f} KB", cold.received < 60 * KB, True),
+        Target("one plugin cold: at most 10 requests", str(cold.requests), cold.requests <= 10, True),
+        Target("unchanged: under 1 KB", f"{unchanged.received} bytes", unchanged.received < KB, True),
+        Target("inside the TTL: no request", str(idle), idle == 0, True),
+        Target("`plugin search`: at most 2 x `pip --version`", f"{ratio:.2f} x", ratio <= 2, False),
+        Target("registrar after one publish: under 0.3 s", f"{registrar:.3f} s", registrar < 0.3, False),
+    ]
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+    }
+
+
+def to_json(
+    results: Mapping[int, Sequence[Figure]], latency: float, repeat: int, build_seconds: Mapping[int, float]
+) -> dict[str, Any]:
+    """The results file."""
+    return {
+        "machine": machine(),
+        "latency": latency,
+        "repeat": repeat,
+        "sizes": {
+            str(plugins): {
+                "buildSeconds": build_seconds[plugins],
+                "figures": [figure.to_json() for figure in figures],
+                "targets": [vars(target) for target in targets(plugins, figures)],
+            }
+            for plugins, figures in results.items()
+        },
+    }
+
+
+def to_markdown(results: Mapping[int, Sequence[Figure]]) -> str:
+    """One table with every figure, then one with the targets."""
+    lines = [
+        "| plugins | measured | median | requests | headers | bodies | peak memory |",
+        "|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    for plugins, figures in results.items():
+        for figure in figures:
+            counted = figure.counted
+            network = (
+                [str(counted.requests), f"{counted.heads} B", f"{counted.bodies} B"] if counted else [""] * 3
+            )
+            peak = f"{figure.peak / KB**2:.0f} MB" if figure.peak else ""
+            cells = [f"{plugins}", figure.name, _time(figure.seconds), *network, peak]
+            lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| plugins | target | measured | |", "|---:|---|---:|---|"]
+    for plugins, figures in results.items():
+        for target in targets(plugins, figures):
+            verdict = "met" if target.met else "MISSED"
+            lines.append(f"| {plugins} | {target.text} | {target.value} | {verdict} |")
+    return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"

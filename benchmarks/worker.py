@@ -1,0 +1,91 @@
+"""One measured thing in a process of its own, so that its memory is its own: `python -m benchmarks.worker JSON`.
+
+Prints one JSON object: seconds of each repetition, without imports, and the peak memory of the whole process.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LATER = 300.0
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def peak_memory() -> int:
+    """The most memory that this process had resident, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux ru_maxrss also counts what the parent had when it started this process
+        lines = status.read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) * 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def registrar(job: dict[str, Any]) -> list[float]:
+    """Runs of the registrar over a folder. Nothing is written, so each finds the same."""
+    from dataclasses import replace
+
+    from benchmarks.data import Data, build_plugins, options_for
+    from publisher.registrar.run import register
+    from publisher.tree import DirTree
+
+    folder, now = Path(job["folder"]), datetime.fromisoformat(job["now"])
+    options = options_for((folder / "metadata" / "1.root.json").read_bytes())
+    data = Data(build_plugins(job["plugins"]), {}, options, now)
+    submissions = [] if job["full"] else [data.publication(job["plugins"] // 2, "2.2.0")]
+    options = replace(options, full=job["full"])
+
+    def run() -> None:
+        done = register(DirTree(folder), submissions, options, now + timedelta(seconds=LATER))
+        expected = len(submissions)
+        if done.refused or sum(outcome.result == "published" for outcome in done.outcomes) != expected:
+            raise AssertionError(f"the registrar did something else: {done.summary()}")
+
+    run()  # what is imported on first use is not measured
+    return [timed(run) for _ in range(job["repeat"])]
+
+
+def client(job: dict[str, Any]) -> list[float]:
+    """One call of a client, after the imports."""
+    from registry_client import Directories, Host, RegistryClient
+    from registry_client.http import Transport
+    from registry_client.shards import bits_of
+    from registry_client.signed import parse_manifest
+    from registry_client.trust import Trust
+
+    _ = Transport, Trust, bits_of, parse_manifest, Host  # what a host process has imported by then
+    reader = RegistryClient(
+        job["url"],
+        root=Path(job["root"]),
+        directories=Directories.default(Path(job["home"])),
+        clock=lambda: datetime.now(UTC) + timedelta(seconds=job["later"]),
+    )
+    if job["call"] == "refresh":
+        return [timed(reader.refresh)]
+    return [timed(lambda: reader.resolve(job["id"]))]
+
+
+def main() -> None:
+    """Do the job that the argument describes."""
+    job = json.loads(sys.argv[1])
+    seconds = {"registrar": registrar, "client": client}[job["what"]](job)
+    print(json.dumps({"seconds": seconds, "peak": peak_memory()}))
+
+
+if __name__ == "__main__":
+    main()
