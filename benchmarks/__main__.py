@@ -44,7 +44,10 @@ def main() -> int:
     write_atomic(chosen.json, (json.dumps(document, indent=2) + "\n").encode())
     print(to_markdown(results))
     missed = [
-        t for plugins, figures in results.items() for t in targets(plugins, figures) if t.everywhere and not t.met
+        t
+        for plugins, figures in results.items()
+        for t in targets(plugins, figures)
+        if t.everywhere and not t.met
     ]
     return 1 if missed else 0
 

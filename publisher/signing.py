@@ -64,11 +64,11 @@ def write_private_key(path: Path, pem: bytes) -> None:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(pem)
-    except FileExistsError as e:
-        raise ConfigError(
-            f"{path}: exists already; a key is never overwritten", hint="Choose another name."
-        ) from e
     except OSError as e:
+        if isinstance(e, FileExistsError) and os.path.lexists(path):
+            raise ConfigError(
+                f"{path}: exists already; a key is never overwritten", hint="Choose another name."
+            ) from e
         raise ConfigError(f"{path}: cannot be written ({e.strerror})") from e
 
 

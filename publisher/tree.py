@@ -167,10 +167,15 @@ class Overlay:
 
 
 def write_order(changes: Mapping[str, bytes | None]) -> list[str]:
-    """Paths in the order in which a reader never sees a gap: new files, new roots, the timestamp, then deletions."""
+    """Paths in the order in which neither readers nor the next run ever see a gap, wherever writing stops.
+
+    Files before the metadata that names them, snapshots and new roots after that, the timestamp, then deletions.
+    """
+    last = (".snapshot.json", ".root.json", "/timestamp.json")
 
     def rank(path: str) -> tuple[bool, int, str]:
-        return changes[path] is None, 2 * (path == TIMESTAMP) + path.endswith(".root.json"), path
+        step = sum(number for number, end in enumerate(last, 2) if path.endswith(end))
+        return changes[path] is None, (step or 1) if path.startswith("metadata/") else 0, path
 
     return sorted(changes, key=rank)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from support.maintainers import Kept, make_registry
@@ -17,9 +17,6 @@ from publisher.tuf_repository import latest_version
 from registry_client.errors import ConfigError, DocumentError, RegistryError
 from registry_client.jsontext import payload_digest_of
 from registry_client.models.release import ReleaseStatus
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -109,9 +106,7 @@ class TestMetadata:
         """Also when the file is named from within its folder."""
         assert sign_file(staged, kept.signer("root-1")).complete is False
         monkeypatch.chdir(staged.parent)
-        from pathlib import Path as P
-
-        done = sign_file(P("2.root.json"), kept.signer("root-2"))
+        done = sign_file(Path("2.root.json"), kept.signer("root-2"))
         assert (done.complete, done.path) == (True, kept.folder / "metadata" / "2.root.json")
         assert not staged.exists()
         assert kept.root.version == 2
