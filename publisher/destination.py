@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Protocol
 from publisher.git import Git, GitTree, Remote, is_bare_repository, scratch_repository
 from publisher.registrar.remote import PUBLISH, publish_ref, read_refs
 from publisher.tree import DirTree, Tree, write_changes
-from registry_client.errors import ConfigError, GitError, PublishError
+from registry_client.errors import ConfigError, GitError, PublishError, RegistryError
+from registry_client.signed import M, Parsed, PublisherKeys, parse_manifest, parse_publisher, parse_release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from publisher.registrar.admit import Submission
+    from registry_client.models.manifest import Manifest
+    from registry_client.models.release import Release
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class RemoteRegistry:
                 f"{remote.url} has no branch {branch!r}",
                 hint="Give the registry's main branch with --branch.",
             )
-        git.fetch([main_ref], blobless=True)
+        git.fetch([main], blobless=True)  # by id: the registrar may be pushing the next one
         self.tree: Tree = GitTree(git, main)
 
     def pending(self, plugin_id: str, version: str) -> Sequence[Submission]:
@@ -91,20 +94,80 @@ class RemoteRegistry:
         prefix = publish_ref(plugin_id, version, "")
         refs = {ref: oid for ref, oid in self._refs.items() if ref.startswith(prefix)}
         if refs:
-            self._git.fetch(sorted(refs))
+            self._git.fetch(sorted(set(refs.values())))  # by id: the registrar may be deleting them
         return read_refs(self._git, refs)[0]
 
     def submit(self, offer: Offer, now: datetime) -> str:
         """Push one commit without a parent to a ref that must not exist yet."""
         ref = publish_ref(offer.id, offer.version, offer.digest_hex)
         commit = self._git.commit(None, offer.files, offer.message, now)
+        name = ref.removeprefix("refs/heads/")
         result = self._git.push([(commit, ref, "")])[0]
-        if result.accepted or self._git.ls_remote(ref):
-            return ref.removeprefix("refs/heads/")
+        there = commit if result.accepted else self._git.ls_remote(ref).get(ref)
+        if there == commit:  # ours, or the very same made by someone else at the same time
+            return name
+        if there is not None:
+            raise PublishError(
+                f"{name} exists already in {self._remote.url}, and holds something else",
+                hint="Run it again when the registrar has handled that branch.",
+            )
         raise PublishError(
-            f"{self._remote.url} refuses to create {ref.removeprefix('refs/heads/')}: {result.reason}",
+            f"{self._remote.url} refuses to create {name}: {result.reason}",
             hint="The token must be allowed to create publish/* branches in the registry's repository.",
         )
+
+
+def publisher_of(tree: Tree, plugin_id: str) -> PublisherKeys | None:
+    """The publisher whose plugin this is, as the registry's files say it; None if there is none."""
+    for path in tree.paths("publishers"):
+        keys = parse_publisher(tree.read(path) or b"", path)
+        if keys.covers(plugin_id):
+            return keys
+    return None
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Documents offered for a version and not yet registered, each signed by the plugin's publisher."""
+
+    source: str
+    manifest: Parsed[Manifest] | None
+    release: Parsed[Release] | None
+
+
+def pending_of(destination: Destination, plugin_id: str, version: str) -> list[Pending]:
+    """What the plugin's publisher has offered for this version.
+
+    Whoever may publish anything can push a ref for any plugin. The registrar would refuse it; here it must neither stand in
+    the publisher's way nor get into what the publisher signs next.
+    """
+    submissions = destination.pending(plugin_id, version)
+    keys = publisher_of(destination.tree, plugin_id) if submissions else None
+    if keys is None:
+        return []
+    return [
+        Pending(
+            s.source,
+            _genuine(parse_manifest, s.manifest, s, keys),
+            _genuine(parse_release, s.release, s, keys),
+        )
+        for s in submissions
+    ]
+
+
+def _genuine(
+    parse: Callable[[bytes, str], Parsed[M]], data: bytes | None, submission: Submission, keys: PublisherKeys
+) -> Parsed[M] | None:
+    """The document if it is what the submission's name says, signed by that publisher."""
+    if data is None:
+        return None
+    try:
+        document = parse(data, submission.source)
+        keys.verify(document)
+    except RegistryError:
+        return None
+    same = (document.model.id, document.model.version) == (submission.id, submission.version)
+    return document if same else None
 
 
 @contextlib.contextmanager

@@ -13,25 +13,19 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from publisher.git_remote import TOKEN_VARIABLE, Remote, git_environment
 from registry_client.digest import Digest
-from registry_client.errors import ConfigError, GitError
+from registry_client.errors import GitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-TOKEN_VARIABLE = "PLUGIN_REGISTRY_TOKEN"  # noqa: S105  (the variable's name)
 _TIMEOUT = 600
-_HELPER = (
-    f'!f() {{ test "$1" = get && echo username=x-access-token && echo "password=${TOKEN_VARIABLE}"; }}; f'
-)
-_DROPPED = re.compile(
-    r"GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|COMMON_DIR|NAMESPACE|TRACE.*|CURL_VERBOSE|CEILING_DIRECTORIES)"
-)
 _AUTHOR = ("Plugin Registry", "plugin-registry@localhost")
 _HISTORY = 200
+_LONGEST_ENTRY = 4200
 
 
 @dataclass(frozen=True)
@@ -49,46 +43,6 @@ class Entry:
     kind: str
     oid: str
     path: str
-
-
-@dataclass(frozen=True)
-class Remote:
-    """A Git remote and the token for it.
-
-    Attributes:
-        url: URL, `host:path` or a local path; never with credentials.
-        token: sent to that host only; empty where none is needed.
-    """
-
-    url: str
-    token: str = ""
-
-    def __repr__(self) -> str:
-        return f"Remote({self.url!r})"
-
-    @classmethod
-    def parse(cls, text: str, environ: Mapping[str, str]) -> Remote:
-        """A remote as the user names it; the token comes from PLUGIN_REGISTRY_TOKEN.
-
-        Raises:
-            ConfigError: the URL carries a credential, or would send the token unencrypted.
-        """
-        if text.startswith("-") or "\n" in text or "::" in text.split("/", 1)[0]:
-            raise ConfigError(f"{text[:80]!r} is not a Git remote")
-        parts = urlsplit(text) if "://" in text else None
-        if parts is not None and (
-            parts.password is not None or (parts.scheme in {"http", "https"} and parts.username)
-        ):
-            raise ConfigError(
-                f"the URL for {parts.hostname} carries a credential",
-                hint=f"Take it out of the URL and put it into the environment variable {TOKEN_VARIABLE}.",
-            )
-        token = environ.get(TOKEN_VARIABLE, "")
-        if parts is None or parts.scheme not in {"http", "https"}:
-            return cls(text)
-        if token and parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
-            raise ConfigError(f"{text}: a token is not sent over http://", hint="Use https://.")
-        return cls(text, token)
 
 
 @dataclass(frozen=True)
@@ -112,7 +66,7 @@ class Git:
     def __init__(self, folder: Path, environ: Mapping[str, str], remote: Remote | None = None) -> None:
         self.folder = folder
         self._remote = remote
-        self._environ = _environment(environ, remote)
+        self._environ = git_environment(environ, remote)
         self._batch: subprocess.Popen[bytes] | None = None
 
     def run(self, *arguments: str, stdin: bytes = b"", check: bool = True) -> bytes:
@@ -135,8 +89,8 @@ class Git:
                 timeout=_TIMEOUT,
                 check=False,
             )
-        except FileNotFoundError as e:
-            raise GitError("git is not installed", hint="Install Git 2.30 or newer.") from e
+        except OSError as e:
+            raise _not_started(e) from e
         except subprocess.TimeoutExpired as e:
             raise GitError(f"git {arguments[0]}: no end after {_TIMEOUT} seconds") from e
         if check and done.returncode:
@@ -176,18 +130,35 @@ class Git:
     def entries(self, commit: str, *paths: str, limit: int | None = None) -> list[Entry]:
         """All files below a commit's tree (or below some of its paths).
 
+        Args:
+            commit: the commit.
+            paths: only these.
+            limit: for a commit that a stranger made: stop reading when it has more files than this.
+
         Raises:
             GitError: more than `limit`.
         """
-        listed = self.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *paths).split(b"\0")[:-1]
-        if limit is not None and len(listed) > limit:
-            raise GitError(f"commit {commit[:12]} holds {len(listed)} files; at most {limit} are looked at")
-        found = []
-        for line in listed:
-            head, _, path = line.partition(b"\t")
-            mode, kind, oid = head.decode().split(" ")
-            found.append(Entry(mode, kind, oid, path.decode(errors="replace")))
+        arguments = ["ls-tree", "-r", "-z", "--full-tree", commit, "--", *paths]
+        if limit is None:
+            return _entries(self.run(*arguments))
+        # A few small objects can name billions of files, or of empty folders (which only -t shows): the listing has an end.
+        most = (limit + 1) * _LONGEST_ENTRY
+        listing = self._first_bytes([arguments[0], "-t", *arguments[1:]], most)
+        found = [entry for entry in _entries(listing) if entry.kind != "tree"]
+        if len(found) > limit or len(listing) == most:
+            count = "too many" if len(listing) == most else str(len(found))
+            raise GitError(f"commit {commit[:12]} holds {count} files; at most {limit} are looked at")
         return found
+
+    def _first_bytes(self, arguments: Sequence[str], limit: int) -> bytes:
+        """The beginning of what a command prints. One that prints more is ended."""
+        with self._start(arguments) as process:
+            data = _pipes(process)[1].read(limit)
+            if len(data) == limit:
+                process.kill()
+        if len(data) < limit and process.returncode:
+            raise GitError(f"git {arguments[0]} failed (exit code {process.returncode})")
+        return data
 
     def size(self, oid: str) -> tuple[str, int]:
         """Kind and size in bytes of an object."""
@@ -198,11 +169,17 @@ class Git:
 
     def read(self, oid: str) -> bytes:
         """The bytes of an object."""
-        batch = self._open_batch()
-        stdin, stdout = _pipes(batch)
-        stdin.write(f"{oid}\n".encode())
-        stdin.flush()
-        head = stdout.readline().split()
+        if self._batch is None:
+            self._batch = self._start(["cat-file", "--batch"])
+        stdin, stdout = _pipes(self._batch)
+        try:
+            stdin.write(f"{oid}\n".encode())
+            stdin.flush()
+            head = stdout.readline().split()
+        except BrokenPipeError:
+            head = []
+        if not head:  # it ends where an object that was left out cannot be fetched
+            self.close()
         if len(head) != 3:  # noqa: PLR2004  (oid, kind, size)
             raise GitError(f"object {oid[:12]} is missing")
         data = stdout.read(int(head[2]))
@@ -246,6 +223,9 @@ class Git:
 
         Returns:
             The new commit's id.
+
+        Raises:
+            GitError: Git refuses it, or a path cannot stand in a commit.
         """
         stamp = f"{int(when.timestamp())} +0000"
         who = f"{_AUTHOR[0]} <{_AUTHOR[1]}> {stamp}"
@@ -254,7 +234,7 @@ class Git:
         if parent:
             stream.append(b"from %s\n" % parent.encode())
         for path, data in sorted(changes.items()):
-            name = path.encode()
+            name = _quoted(path)
             if data is None:
                 stream.append(b"D %s\n" % name)
             else:
@@ -279,7 +259,8 @@ class Git:
             flag, _, rest = line.partition("\t")
             names, _, reason = rest.partition("\t")
             if len(flag) == 1 and ":" in names:
-                results.append(PushResult(names.rpartition(":")[2], flag != "!", reason.strip()))
+                shown = self._shown(reason.encode())
+                results.append(PushResult(names.rpartition(":")[2], flag != "!", shown))
         if not results:
             raise GitError(f"git push failed: {self._shown(done.stderr)}", hint=_hint(done.stderr))
         return results
@@ -288,21 +269,23 @@ class Git:
         """End the helper process."""
         if self._batch is not None:
             stdin, stdout = _pipes(self._batch)
-            stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                stdin.close()
             self._batch.wait()
             stdout.close()
             self._batch = None
 
-    def _open_batch(self) -> subprocess.Popen[bytes]:
-        if self._batch is None:
-            self._batch = subprocess.Popen(  # noqa: S603
-                ["git", "-C", str(self.folder), "cat-file", "--batch"],  # noqa: S607
+    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(  # noqa: S603
+                ["git", "-C", str(self.folder), *arguments],  # noqa: S607
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=self._environ,
             )
-        return self._batch
+        except OSError as e:
+            raise _not_started(e) from e
 
     def _url(self) -> str:
         if self._remote is None:
@@ -339,7 +322,7 @@ def scratch_repository(remote: Remote, environ: Mapping[str, str]) -> Iterator[G
     """An empty bare repository with this remote, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="plugin-registry-") as folder:
         git = Git(Path(folder), environ, remote)
-        git.run("init", "--quiet", "--bare", ".")
+        git.run("init", "--quiet", "--bare", "--template=", ".")  # no hooks of the user's
         git.run("remote", "add", "origin", remote.url)
         git.run("config", "gc.auto", "0")
         try:
@@ -348,21 +331,35 @@ def scratch_repository(remote: Remote, environ: Mapping[str, str]) -> Iterator[G
             git.close()
 
 
-def _environment(environ: Mapping[str, str], remote: Remote | None) -> dict[str, str]:
-    """The environment for Git: no prompts, no traces, and the token only where it is needed."""
-    env = {name: value for name, value in environ.items() if not _DROPPED.fullmatch(name)}
-    env.pop(TOKEN_VARIABLE, None)
-    env.update({"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"})
-    if remote is not None and remote.token:
-        parts = urlsplit(remote.url)
-        scope = f"credential.{parts.scheme}://{parts.netloc}.helper"
-        number = int(env.get("GIT_CONFIG_COUNT", "0"))
-        for offset, value in enumerate(("", _HELPER)):
-            env[f"GIT_CONFIG_KEY_{number + offset}"] = scope
-            env[f"GIT_CONFIG_VALUE_{number + offset}"] = value
-        env["GIT_CONFIG_COUNT"] = str(number + 2)
-        env[TOKEN_VARIABLE] = remote.token
-    return env
+def _entries(listing: bytes) -> list[Entry]:
+    """What `git ls-tree -z` lists."""
+    found = []
+    for line in listing.split(b"\0")[:-1]:
+        head, _, path = line.partition(b"\t")
+        mode, kind, oid = head.decode().split(" ")
+        found.append(Entry(mode, kind, oid, path.decode(errors="replace")))
+    return found
+
+
+def _quoted(path: str) -> bytes:
+    """A path as fast-import reads it, whatever is in it: no path can end its line and begin a command.
+
+    Raises:
+        GitError: it cannot stand in a commit.
+    """
+    try:
+        data = path.encode()
+    except UnicodeEncodeError:
+        data = b"\0"
+    if b"\0" in data or any(part.lower() in {"", ".", "..", ".git"} for part in path.split("/")):
+        raise GitError(f"{path[:120]!r} cannot be a path in a commit")
+    return b'"%s"' % data.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
+
+
+def _not_started(error: OSError) -> GitError:
+    if isinstance(error, FileNotFoundError):
+        return GitError("git is not installed", hint="Install Git 2.30 or newer.")
+    return GitError(f"git cannot be started ({error.strerror})", hint="Check the git on your PATH.")
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
@@ -388,3 +385,16 @@ def is_bare_repository(folder: Path) -> bool:
 def is_work_tree(folder: Path) -> bool:
     """Whether a folder is the top of a Git work tree."""
     return (folder / ".git").exists()
+
+
+__all__ = [
+    "TOKEN_VARIABLE",
+    "Entry",
+    "Git",
+    "GitTree",
+    "PushResult",
+    "Remote",
+    "is_bare_repository",
+    "is_work_tree",
+    "scratch_repository",
+]

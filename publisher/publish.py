@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from publisher.check import check_manifest
-from publisher.destination import Offer
+from publisher.destination import Offer, pending_of, publisher_of
 from publisher.documents import same_content, sign_document
 from publisher.pack import digest_and_size
 from publisher.registrar.admit import MAX_IN_TREE
 from publisher.set_status import Change, build_release
 from publisher.source import build_manifest, read_artifact
 from publisher.source_model import fill_url
-from registry_client.errors import ConfigError, ManifestError, PublishError, VersionExistsError
-from registry_client.jsontext import dump_json, parse_json, payload_digest_of
+from registry_client.errors import (
+    ConfigError,
+    DocumentError,
+    ManifestError,
+    PublishError,
+    VersionExistsError,
+)
+from registry_client.jsontext import dump_json, payload_digest_of
 from registry_client.models.base import format_time
-from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.models.release import ReleaseStatus
-from registry_client.signed import parse_manifest, parse_policy, parse_publisher, verify_manifest
+from registry_client.signed import parse_manifest, parse_policy, parse_release, verify_manifest
 
 if TYPE_CHECKING:
-    from registry_client.digest import Digest
     from collections.abc import Sequence
     from datetime import datetime
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from publisher.destination import Destination
     from publisher.source import Source
     from publisher.tree import Tree
+    from registry_client.digest import Digest
     from registry_client.models.policy import Policy
 
 _FIRST_STATUSES = {ReleaseStatus.DRAFT, ReleaseStatus.TESTING, ReleaseStatus.STAGED, ReleaseStatus.RELEASED}
@@ -94,7 +99,6 @@ def prepare(publication: Publication, destination: Destination, now: datetime) -
         )
     artifacts, files, packed = _artifacts(publication, policy)
     manifest_url = f"{policy.base_url.rstrip('/')}/plugins/{source.model.id}.json"
-    staged = publication.change.stages
     unsigned = build_manifest(
         source,
         version=version,
@@ -108,21 +112,24 @@ def prepare(publication: Publication, destination: Destination, now: datetime) -
     problems = check_manifest(raw, str(source.path), signed=True)
     if problems:
         raise ManifestError(str(source.path), problems)
+    known, note = _existing(raw, destination)
+    if known is not None:
+        resigned = sign_document(known, publication.signers)
+        if len(resigned["signatures"]) == len(known["signatures"]):
+            return Prepared(None, note, known, payload_digest_of(known), manifest_url, packed)
+        raw = resigned
     data = dump_json(raw)
-    if len(data) > MANIFEST_LIMIT:
-        raise PublishError(
-            f"{source.path}: the manifest has {len(data)} bytes; at most {MANIFEST_LIMIT} are allowed"
-        )
-    digest = payload_digest_of(raw)
-    note = _existing(raw, destination)
-    if note:
-        return Prepared(None, note, raw, digest, manifest_url, packed)
     _may_publish(data, destination.tree)
     files["manifest.json"] = data
-    if staged:
-        release = build_release(raw, None, publication.change, policy.registry, now)
-        files["release.json"] = dump_json(sign_document(release, publication.signers))
-    offer = Offer(source.model.id, version, digest.hex, files, f"Publish {source.model.id} {version}\n")
+    if publication.change.stages and known is None:
+        start = replace(
+            publication.change, status=publication.change.status or ReleaseStatus(source.model.initial_status)
+        )
+        release = build_release(raw, None, start, policy.registry, now)
+        files["release.json"] = _signed_release(release, publication)
+    digest = payload_digest_of(raw)
+    verb = "Publish" if known is None else "Sign"
+    offer = Offer(source.model.id, version, digest.hex, files, f"{verb} {source.model.id} {version}\n")
     return Prepared(offer, "", raw, digest, manifest_url, packed)
 
 
@@ -196,38 +203,60 @@ def _fits_in_tree(policy: Policy, name: str, data: bytes) -> None:
         )
 
 
-def _existing(raw: dict[str, Any], destination: Destination) -> str:
-    """What to say if the same content is there already; empty if the version is free.
+def _existing(raw: dict[str, Any], destination: Destination) -> tuple[dict[str, Any] | None, str]:
+    """The manifest that says the same and is there already, and what to tell the user of it; None if the version is free.
 
     Raises:
         VersionExistsError: other content is there.
     """
     plugin_id, version = raw["id"], raw["version"]
-    path = f"plugins/{plugin_id}/{version}/manifest.json"
-    published = destination.tree.read(path)
-    places = [(path, "published", published)] if published is not None else []
+    found = _published(destination.tree, plugin_id, version)
+    places = [] if found is None else [(f"plugins/{plugin_id}/{version}/manifest.json", "published", found)]
     places += [
-        (s.source, "offered", s.manifest)
-        for s in destination.pending(plugin_id, version)
-        if s.manifest is not None
+        (pending.source, "offered", pending.manifest.raw)
+        for pending in pending_of(destination, plugin_id, version)
+        if pending.manifest is not None
     ]
-    for where, state, found in places:
-        known = parse_json(found or b"", limit=MANIFEST_LIMIT, where=where)
+    for where, state, known in places:
         if not same_content(known, raw):
             raise VersionExistsError(
                 f"{plugin_id} {version} is {state} already ({where}), with other content",
                 hint="A version is used once: choose the next with --bump patch.",
             )
-        if not _adds_signatures(known, raw):
-            return f"{plugin_id} {version} is {state} already ({where}), with the same content; nothing to do"
-    return ""
+    if not places:
+        return None, ""
+    where, state, known = places[0]
+    return known, f"{plugin_id} {version} is {state} already ({where}), with the same content; nothing to do"
 
 
-def _adds_signatures(known: dict[str, Any], raw: dict[str, Any]) -> bool:
-    """Whether this is a re-signing: the very same payload, signed by a key that had not signed."""
-    if payload_digest_of(known) != payload_digest_of(raw):
-        return False
-    return bool({s["keyid"] for s in raw["signatures"]} - {s["keyid"] for s in known["signatures"]})
+def _published(tree: Tree, plugin_id: str, version: str) -> dict[str, Any] | None:
+    """The published manifest with every signature that was added to it later."""
+    place = f"plugins/{plugin_id}/{version}"
+    data = tree.read(f"{place}/manifest.json")
+    if data is None:
+        return None
+    first = parse_manifest(data, f"{place}/manifest.json")
+    signatures = {item["keyid"]: item for item in first.raw["signatures"]}
+    for path in tree.paths(place):
+        if path.startswith(f"{place}/manifest.") and path != f"{place}/manifest.json":
+            other = parse_manifest(tree.read(path) or b"", path)
+            if other.payload_digest == first.payload_digest:
+                signatures |= {item["keyid"]: item for item in other.raw["signatures"]}
+    return {**first.raw, "signatures": [signatures[keyid] for keyid in sorted(signatures)]}
+
+
+def _signed_release(release: dict[str, Any], publication: Publication) -> bytes:
+    """The bytes of a version's first release document.
+
+    Raises:
+        PublishError: it is not allowed.
+    """
+    data = dump_json(sign_document(release, publication.signers))
+    try:
+        parse_release(data, f"release of {release['id']} {release['version']}")
+    except DocumentError as e:
+        raise PublishError(e.message) from e
+    return data
 
 
 def _may_publish(data: bytes, tree: Tree) -> None:
@@ -236,15 +265,13 @@ def _may_publish(data: bytes, tree: Tree) -> None:
     Raises:
         PublishError, SignatureError: it would.
     """
-    paths = list(tree.paths("publishers"))
-    if len(paths) > _MAX_PUBLISHERS_READ:
+    if len(list(tree.paths("publishers"))) > _MAX_PUBLISHERS_READ:
         return
     document = parse_manifest(data, "manifest.json")
-    for path in paths:
-        keys = parse_publisher(tree.read(path) or b"", path)
-        if keys.covers(document.model.id):
-            verify_manifest(document, keys)
-            return
+    keys = publisher_of(tree, document.model.id)
+    if keys is not None:
+        verify_manifest(document, keys)
+        return
     raise PublishError(
         f"no publisher of this registry may publish {document.model.id!r}",
         hint="Ask its maintainers: they allow it with 'publisher registry policy add-publisher'.",

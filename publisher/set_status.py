@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from publisher.destination import Offer
+from publisher.destination import Offer, pending_of
 from publisher.documents import sign_document
 from registry_client.errors import DocumentError, NotFoundError, PublishError
-from registry_client.jsontext import dump_json, parse_json, payload_digest_of
+from registry_client.jsontext import dump_json, payload_digest_of
 from registry_client.models.base import format_time, validate
-from registry_client.models.manifest import MANIFEST_LIMIT
-from registry_client.models.release import RELEASE_LIMIT, Release, ReleaseStatus
-from registry_client.signed import parse_policy
+from registry_client.models.release import Release, ReleaseStatus
+from registry_client.signed import parse_manifest, parse_policy, parse_release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,12 +44,13 @@ class Change:
 
     @property
     def stages(self) -> bool:
-        """Whether a new version needs a release document at once, because it does not just start released or draft."""
+        """Whether a new version needs a release document at once: a manifest says no more than released or draft."""
         return (
             self.status in {ReleaseStatus.TESTING, ReleaseStatus.STAGED}
             or self.rollout not in {None, _EVERYBODY}
             or self.push is False
             or self.force_update is True
+            or self.reason is not None
         )
 
 
@@ -72,8 +72,6 @@ def build_release(
         "push": True,
         "forceUpdate": False,
     }
-    if current is None and change.status is None and change.stages:
-        base = {**base, "status": "released"}
 
     def pick(name: str, wanted: object) -> object:
         return base.get(name) if wanted is None else wanted
@@ -120,8 +118,8 @@ def prepare_release(
     Raises:
         NotFoundError: no such version. PublishError: a reason is missing, or the combination is not allowed.
     """
-    manifest, current = _in_force(plugin_id, version, destination)
     policy = parse_policy(destination.tree.read("policy.json") or b"", "policy.json")
+    manifest, current = _in_force(plugin_id, version, destination, policy.registry)
     release = build_release(manifest, current, change, policy.registry, now)
     if current is not None and not _differs(release, current):
         return PreparedRelease(None, current, f"{plugin_id} {version} has this status already; nothing to do")
@@ -139,25 +137,31 @@ def prepare_release(
 
 
 def _in_force(
-    plugin_id: str, version: str, destination: Destination
+    plugin_id: str, version: str, destination: Destination, registry: str
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The manifest and the newest release of a version, offered ones included."""
+    """The manifest and the newest release of a version, offered ones included.
+
+    Raises:
+        NotFoundError: no such version. DocumentError: what the registry has is damaged.
+    """
     place = f"plugins/{plugin_id}/{version}"
-    manifest, release = (
-        destination.tree.read(f"{place}/manifest.json"),
-        destination.tree.read(f"{place}/release.json"),
-    )
-    releases = [release] if release is not None else []
-    for submission in destination.pending(plugin_id, version):
-        manifest = manifest or submission.manifest
-        releases += [submission.release] if submission.release is not None else []
-    if manifest is None:
+    read = destination.tree.read
+    data, release = read(f"{place}/manifest.json"), read(f"{place}/release.json")
+    manifests = [parse_manifest(data, f"{place}/manifest.json")] if data is not None else []
+    releases = [parse_release(release, f"{place}/release.json")] if release is not None else []
+    for pending in pending_of(destination, plugin_id, version):
+        manifests += [pending.manifest] if pending.manifest is not None else []
+        releases += [pending.release] if pending.release is not None else []
+    if not manifests:
         raise NotFoundError(
             f"{plugin_id} {version} is not published there", hint="Publish it first: 'publisher publish'."
         )
-    parsed = [parse_json(data, limit=RELEASE_LIMIT, where=f"{place}/release.json") for data in releases]
-    newest = max(parsed, key=lambda raw: int(raw.get("revision", 0)), default=None)
-    return parse_json(manifest, limit=MANIFEST_LIMIT, where=f"{place}/manifest.json"), newest
+    manifest = manifests[0]
+    about = [
+        r for r in releases if (r.model.registry, r.model.manifest) == (registry, manifest.payload_digest)
+    ]
+    newest = max(about, key=lambda r: r.model.revision, default=None)
+    return manifest.raw, None if newest is None else newest.raw
 
 
 def _differs(release: dict[str, Any], current: dict[str, Any]) -> bool:

@@ -169,13 +169,15 @@ class Overlay:
 def write_order(changes: Mapping[str, bytes | None]) -> list[str]:
     """Paths in the order in which neither readers nor the next run ever see a gap, wherever writing stops.
 
-    Files before the metadata that names them, snapshots and new roots after that, the timestamp, then deletions.
+    Files before the metadata that names them, snapshots and new roots after that, the timestamp; deletions
+    last, and the other way round.
     """
     last = (".snapshot.json", ".root.json", "/timestamp.json")
 
     def rank(path: str) -> tuple[bool, int, str]:
-        step = sum(number for number, end in enumerate(last, 2) if path.endswith(end))
-        return changes[path] is None, (step or 1) if path.startswith("metadata/") else 0, path
+        step = next((number for number, end in enumerate(last, 2) if path.endswith(end)), 1)
+        step = step if path.startswith("metadata/") else 0
+        return (True, -step, path) if changes[path] is None else (False, step, path)
 
     return sorted(changes, key=rank)
 

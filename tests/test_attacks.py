@@ -6,24 +6,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from securesystemslib.signer import Signer
-from support.documents import ed25519, manifest, release, sign
+from support.documents import ed25519, keys_of, manifest, release, sign
 from support.httpd import Fault, FaultServer
 from support.world import World, make_keys
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets
 
-from publisher.maintain.init import NewRegistry, build_registry, dev_keys, write_registry
+from publisher.maintain.init import NewRegistry, build_registry, dev_keys, dev_signer, write_registry
+from publisher.maintain.policy import PublisherChange, add_publisher
 from publisher.registrar.admit import Result, Submission
 from publisher.registrar.write import write_above
 from publisher.tree import MemoryTree, Overlay
 from publisher.tuf_repository import TufRepository, add_target, latest_version, read_metadata, served_path
-from registry_client.client import RegistryClient
 from registry_client.digest import Digest
 from registry_client.errors import (
     ConfigError,
@@ -40,6 +37,15 @@ from registry_client.errors import (
 )
 from registry_client.jsontext import dump_json, payload_digest_of
 from registry_client.shards import build_shards, shard_path
+from registry_client.store import Directories
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from securesystemslib.signer import Signer
+
+    from registry_client.client import RegistryClient
 
 Files = dict[str, bytes]
 Rows = dict[str, list[dict[str, Any]]]
@@ -53,7 +59,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     world = World(tmp_path_factory.mktemp("attacks") / "registry")
     world.add_publisher("acme")
     world.add_publisher("globex")
-    packed = {"artifacts": [{"ecosystem": "custom", "path": "calendar.bin"}]}
+    packed: dict[str, Any] = {"artifacts": [{"ecosystem": "custom", "path": "calendar.bin"}]}
     world.publish("acme-calendar", "1.0.0", files={"calendar.bin": ARTIFACT}, **packed)
     for version in ("1.1.0", "1.2.0"):
         world.publish("acme-calendar", version)
@@ -254,7 +260,7 @@ def new_root(*signers: Signer, version: int = 2) -> Callable[[World], Files]:
         for role in ("root", "targets", "snapshot", "timestamp"):
             for keyid in list(root.roles[role].keyids):
                 root.revoke_key(keyid, role)
-            root.add_key(STRANGER.public_key, role)  # type: ignore[arg-type]
+            root.add_key(STRANGER.public_key, role)
         root.roles["root"].threshold = 1
         metadata.signatures.clear()
         for signer in signers:
@@ -703,10 +709,6 @@ def test_a_development_key_of_a_publisher_is_refused(tmp_path: Path) -> None:
     """A maintainer who authorises the development publisher key opens nothing to other hosts."""
     world = World(tmp_path / "registry")
     desk = world.desk()
-    from publisher.maintain.init import dev_signer
-    from publisher.maintain.policy import PublisherChange, add_publisher
-    from support.documents import keys_of
-
     signer = dev_signer("publisher")
     add_publisher(desk, "acme", "Acme", keys_of(signer), PublisherChange(add_plugins=("acme-*",)))
     desk.save()
@@ -732,7 +734,5 @@ def test_endless_bodies_end_at_the_signed_size(world: World, tmp_path: Path) -> 
         assert not list((tmp_path / "out").iterdir())
 
 
-def _directories(tmp_path: Path) -> Any:
-    from registry_client.store import Directories
-
+def _directories(tmp_path: Path) -> Directories:
     return Directories.default(tmp_path / "home")

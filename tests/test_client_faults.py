@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.httpd import EVERY_PATH, Fault, FaultServer
 from support.world import World
 
 from publisher.tree import MemoryTree
-from registry_client.client import RegistryClient
 from registry_client.digest import Digest
 from registry_client.errors import (
     ConfigError,
@@ -29,6 +27,11 @@ from registry_client.errors import (
 )
 from registry_client.store import Directories
 from registry_client.trust import read_roles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registry_client.client import RegistryClient
 
 TIMESTAMP = "metadata/timestamp.json"
 

@@ -93,12 +93,12 @@ class Remote:
     def keep_registering(self, stop: threading.Event, seed: int) -> None:
         """Run registrars one after the other; kill every second one at a random moment, as a CI system may."""
         pick = random.Random(seed)
-        turn = seed
+        turn, usual = seed, 3.0
         while not stop.is_set():
-            process = self.register()
+            process, begun = self.register(), time.monotonic()
             turn += 1
             if turn % 2:
-                time.sleep(pick.uniform(0.5, 3.0))
+                time.sleep(pick.uniform(0.2, 1.0) * usual)
                 if process.poll() is None:
                     # The registrar alone: on a real remote its Git's other half runs elsewhere and lives on.
                     os.kill(process.pid, signal.SIGKILL)
@@ -106,6 +106,17 @@ class Remote:
             output = process.communicate()[0]
             if process.returncode >= 0:
                 self.finished.append((process.returncode, output))
+                usual = time.monotonic() - begun if turn % 2 == 0 else usual
+
+    def wait(self, until: Callable[[], bool]) -> float:
+        """Wait until something is so. Returns the time at which it was."""
+        deadline = time.monotonic() + PATIENCE
+        while not until():
+            assert time.monotonic() < deadline, (
+                f"{self.on_main()} landed, {self.killed} registrars were killed"
+            )
+            time.sleep(0.1)
+        return time.monotonic()
 
     def wait_for_orphans(self) -> None:
         """Wait until no Git process of a killed registrar is left."""
@@ -174,10 +185,8 @@ def test_every_version_lands_exactly_once(
         thread.start()
     try:
         ended = [(process.communicate(timeout=PATIENCE)[0], process.returncode) for process in publishers]
-        while (landed := remote.on_main()) < PUBLISHERS or remote.killed < LEAST_KILLED:
-            assert time.monotonic() - begun < PATIENCE, f"only {landed} landed, {remote.killed} killed"
-            time.sleep(0.1)
-        seconds = time.monotonic() - begun
+        seconds = remote.wait(lambda: remote.on_main() == PUBLISHERS) - begun
+        remote.wait(lambda: remote.killed >= LEAST_KILLED)
     finally:
         stop.set()
         for thread in registrars:
@@ -190,7 +199,7 @@ def test_every_version_lands_exactly_once(
     assert (last.returncode, [item for item in remote.finished if item[0]]) == (0, []), output
     _check(remote)
     ways = f"{len(remote.finished)} registrars finished, {remote.killed} were killed"
-    print(f"{PUBLISHERS} publishers at once: all landed after {seconds:.1f} s; {ways}")
+    print(f"\n{PUBLISHERS} publishers at once: all landed after {seconds:.1f} s; {ways}")  # noqa: T201  (with -s)
     record_property("seconds_until_all_landed", round(seconds, 1))
     record_property("registrars_killed", remote.killed)
 

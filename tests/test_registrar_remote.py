@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from securesystemslib.signer import CryptoSigner
@@ -22,11 +22,13 @@ from publisher.destination import open_destination
 from publisher.git import Git, GitTree, Remote
 from publisher.registrar.admit import MAX_IN_TREE, Result
 from publisher.registrar.remote import register_remote
-from publisher.registrar.run import Options, Run
 from publisher.tree import MemoryTree, Tree
 from registry_client.digest import Digest
 from registry_client.errors import GitError, PublishError, RegistrarError
 from registry_client.jsontext import dump_json
+
+if TYPE_CHECKING:
+    from publisher.registrar.run import Options, Run
 
 ACME = ed25519("acme-1")
 GOOD = dump_json(sign(manifest(id="acme-x", version="1.0.0"), ACME))

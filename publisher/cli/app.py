@@ -2,37 +2,72 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher.cli import plugins, policy, registry
+from publisher.cli import plugins, policy, registry, upkeep
+from publisher.cli.common import output
+from publisher.cli.help import EPILOG, command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 app = typer.Typer(
     name="publisher",
     help="Publish plugins to a registry, and keep a registry.",
+    epilog=EPILOG,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-plugins.add_commands(app)
-registry.app.add_typer(policy.app, name="policy")
-app.add_typer(registry.app, name="registry")
+registry_app = typer.Typer(
+    help="Keep a registry: make it, say who may publish, register, renew, rotate, audit.",
+    short_help="Keep a registry: init, register, policy, audit…",
+    no_args_is_help=True,
+)
+_PLUGIN_COMMANDS: tuple[Callable[..., None], ...] = (
+    plugins.check,
+    plugins.pack,
+    plugins.publish,
+    plugins.set_status,
+    plugins.yank,
+    plugins.keygen,
+    plugins.sign,
+)
+_REGISTRY_COMMANDS: tuple[Callable[..., None], ...] = (
+    registry.init,
+    upkeep.register,
+    upkeep.renew,
+    upkeep.rotate,
+    registry.audit,
+    registry.schema,
+)
+for _function in _PLUGIN_COMMANDS:
+    command(app, _function.__name__.replace("_", "-"))(_function)
+for _function in _REGISTRY_COMMANDS:
+    command(registry_app, _function.__name__, "registry")(_function)
+registry_app.add_typer(policy.app, name="policy", short_help="Say who may publish, with which keys; block.")
+app.add_typer(registry_app, name="registry")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        typer.echo(f"publisher {version('plugin-registry')}")
+        try:
+            number = version("plugin-registry")
+        except PackageNotFoundError:  # run from a source tree that is not installed
+            number = "unknown"
+        output().result({"version": number}, [f"plugin-registry {number}"])
         raise typer.Exit
 
 
 @app.callback()
 def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Publish plugins to a registry, and keep a registry."""

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Key, Signer
 
+    from publisher.maintain.desk import Desk
     from registry_client.cli.output import Output
 
+DirArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The registry's folder.")]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")
 ]
@@ -87,6 +89,12 @@ def emit(document: dict[str, Any], text: str) -> None:
 def note(text: str) -> None:
     """Print prose on standard error."""
     output().note(text)
+
+
+def tell_waiting(desk: Desk) -> None:
+    """Say which metadata waits for signatures, and how it gets them."""
+    for path in desk.waiting:
+        note(f"{path} needs more signatures: 'publisher sign {desk.folder / path} --key KEY'.")
 
 
 def load_signers(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 from publisher.git import TOKEN_VARIABLE
 from publisher.signing import KEY_VARIABLE
+from registry_client.errors import ConfigError
 
 ALLOW_DEV_KEYS = "PLUGIN_REGISTRY_ALLOW_DEV_KEYS"
 ROOT_DIGEST = "PLUGIN_REGISTRY_ROOT_DIGEST"
@@ -22,9 +23,20 @@ def environ() -> Mapping[str, str]:
 
 
 def now() -> datetime:
-    """The time, UTC; SOURCE_DATE_EPOCH, if set, stands in for the clock (reproducible-builds.org)."""
+    """The time, UTC; SOURCE_DATE_EPOCH, if set, stands in for the clock (reproducible-builds.org).
+
+    Raises:
+        ConfigError: it is set, and not to a time.
+    """
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+    if not epoch:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError, OSError) as e:
+        raise ConfigError(
+            "SOURCE_DATE_EPOCH is not a time in seconds since 1970", hint="Unset it, or set it right."
+        ) from e
 
 
 def default_key() -> str | None:

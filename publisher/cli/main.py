@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guarded(argv, _run)
 
 
-def _run(arguments: list[str], output: Output, environment: Environment) -> int:  # noqa: ARG001  (as `guarded` calls it)
+def _run(arguments: list[str], output: Output, environment: Environment) -> int:
     try:
         from publisher.cli.app import app
     except ModuleNotFoundError as e:

@@ -34,9 +34,12 @@ if TYPE_CHECKING:
 SourceArgument = Annotated[
     Path, typer.Argument(metavar="PATH", help="The plugin's folder, or its manifest.json.")
 ]
-StatusOption = Annotated[ReleaseStatus | None, typer.Option("--status", help="The status.")]
+StatusOption = Annotated[ReleaseStatus | None, typer.Option("--status", help="How it may be used.")]
 RolloutOption = Annotated[
-    int | None, typer.Option("--rollout", min=0, max=100, help="Per cent of installations; 0 stops it.")
+    int | None,
+    typer.Option(
+        "--rollout", metavar="PERCENT", min=0, max=100, help="Share of installations that get it; 0 stops it."
+    ),
 ]
 PushOption = Annotated[
     bool | None,
@@ -48,7 +51,9 @@ ForceOption = Annotated[
     bool | None,
     typer.Option("--force-update/--no-force-update", help="Hosts should apply it without asking."),
 ]
-ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; needed for deprecated and yanked.")]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Why; needed for deprecated and yanked.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Do everything but write or push.")]
 
 
@@ -60,25 +65,8 @@ class Bump(StrEnum):
     MAJOR = "major"
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Add these commands to an application."""
-    for name, command in (
-        ("check", check),
-        ("pack", pack),
-        ("publish", publish),
-        ("set-status", set_status),
-        ("yank", yank),
-        ("keygen", keygen),
-        ("sign", sign),
-    ):
-        app.command(name)(command)
-
-
 def check(path: SourceArgument = Path(), json_output: JsonOption = False) -> None:
-    """Check a plugin: everything that is wrong with it, at once. Writes nothing.
-
-    Example: publisher check examples/calendar
-    """
+    """Check a plugin: everything that is wrong with it, at once. Writes nothing."""
     from publisher.check import check_source
 
     problems = check_source(path)
@@ -92,15 +80,15 @@ def check(path: SourceArgument = Path(), json_output: JsonOption = False) -> Non
 def pack(
     path: SourceArgument = Path(),
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the archives; default: dist.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder for the archives; default: dist."),
     ] = None,
-    version: Annotated[str | None, typer.Option("--version", help="Instead of the manifest's.")] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="VERSION", help="Instead of the manifest's.")
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Pack a plugin's archives, reproducibly: the same tree gives the same bytes on any machine.
-
-    Example: publisher pack examples/hello-world
-    """
+    """Pack a plugin's archives, reproducibly: the same tree gives the same bytes on any machine."""
     from publisher.pack import digest_and_size
     from publisher.source import load_source, read_artifact
 
@@ -127,7 +115,9 @@ def publish(
     to: ToOption = ".",
     key: KeysOption = None,
     public_key: PublicKeysOption = None,
-    version: Annotated[str | None, typer.Option("--version", help="Publish as this version.")] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="VERSION", help="Publish as this version.")
+    ] = None,
     bump: Annotated[Bump | None, typer.Option("--bump", help="Raise the version, and write it back.")] = None,
     status: StatusOption = None,
     rollout: RolloutOption = None,
@@ -148,8 +138,6 @@ def publish(
     """Publish a version: pack, fill in digests, provenance and time, sign, check, and offer it to the registrar.
 
     The same content again is a no-op; other content under a published version is refused.
-
-    Example: publisher publish . --to git@github.com:acme/registry.git --key publisher.pem --bump patch
     """
     from publisher.destination import open_destination
     from publisher.publish import Publication, prepare
@@ -232,10 +220,7 @@ def set_status(
     allow_dev_keys: DevKeysOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Sign a new status for a published version: roll it out, push it, deprecate it, yank it.
-
-    Example: publisher set-status calendar 1.2.0 --to . --status released --rollout 10 --key publisher.pem
-    """
+    """Sign a new status for a published version: roll it out, push it, deprecate it, yank it."""
     change = Change(status, rollout, push, force_update, reason)
     if change == Change():
         raise ConfigError(
@@ -248,7 +233,7 @@ def set_status(
 def yank(
     plugin_id: Annotated[str, typer.Argument(metavar="ID", help="The plugin.")],
     version: Annotated[str, typer.Argument(metavar="VERSION", help="The version.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; people see it.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; people see it.")],
     to: ToOption = ".",
     key: KeysOption = None,
     public_key: PublicKeysOption = None,
@@ -257,10 +242,7 @@ def yank(
     allow_dev_keys: DevKeysOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Yank a version: it is not resolved any more; its bytes stay. Short for set-status --status yanked.
-
-    Example: publisher yank calendar 1.2.0 --reason "loses events" --to . --key publisher.pem
-    """
+    """Yank a version: it is not resolved any more; its bytes stay. Short for set-status --status yanked."""
     change = Change(ReleaseStatus.YANKED, reason=reason)
     _set_status(plugin_id, version, to, change, key, public_key, branch, dry_run, allow_dev_keys)
 
@@ -315,19 +297,16 @@ def keygen(
     ] = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Make an Ed25519 key: a private PEM file that only you can read, and a public key file to hand out.
-
-    Example: publisher keygen --out ~/.config/acme/publisher.pem
-    """
+    """Make an Ed25519 key: a private PEM file that only you can read, and a public key file to hand out."""
     from publisher.signing import PASSPHRASE_VARIABLE, generate_key, public_key_object, write_private_key
 
     secret = None
     if passphrase:
         secret = env.environ().get(PASSPHRASE_VARIABLE) or typer.prompt(
-            "Passphrase", hide_input=True, confirmation_prompt=True
+            "Passphrase", hide_input=True, confirmation_prompt=True, err=True
         )
     pem, public = generate_key(secret)
-    public_path = out.with_name(f"{out.name}.pub.json")
+    public_path = out.parent / f"{out.name}.pub.json"
     if public_path.exists():
         raise ConfigError(f"{public_path}: exists already", hint="Choose another name.")
     write_private_key(out, pem)
@@ -349,11 +328,10 @@ def sign(
     """Add a signature to a file: for thresholds, re-signing and root ceremonies.
 
     Staged metadata moves into place when its threshold is met.
-
-    Example: publisher sign staging/2.root.json --key root-2.pem
     """
     from publisher.maintain.desk import candidates
     from publisher.sign_file import sign_file
+    from publisher.tuf_repository import STAGING
 
     folder = file.resolve().parent.parent
     known = candidates(folder) if (folder / "metadata").is_dir() else []
@@ -363,5 +341,9 @@ def sign(
     if signed is None:  # pragma: no cover  (load_signers gives at least one)
         raise ConfigError("no signing key was given")
     state = "" if signed.complete is None else ", complete" if signed.complete else ", more are needed"
+    if signed.complete and signed.path.parent.name == STAGING:
+        note(
+            "It waits until what it delegates is signed with its keys: 'publisher registry renew --force --key NEW'."
+        )
     row = {"path": str(signed.path), "signatures": signed.signatures, "complete": signed.complete}
     emit(row, f"{signed.path}: {signed.signatures} signatures{state}")

@@ -10,6 +10,7 @@ import typer
 from publisher.cli import env
 from publisher.cli.common import (
     DevKeysOption,
+    DirArgument,
     JsonOption,
     KeysOption,
     RootDigestOption,
@@ -18,7 +19,9 @@ from publisher.cli.common import (
     note,
     parse_digest,
     read_public_key,
+    tell_waiting,
 )
+from publisher.cli.help import command
 from registry_client.errors import ConfigError
 from registry_client.models.blocks import BlockAction
 from registry_client.names import EVERY_VERSION
@@ -29,18 +32,19 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Say who may publish what, with which keys, and what is blocked.", no_args_is_help=True
 )
-DirArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The registry's folder.")]
 PublisherArgument = Annotated[str, typer.Argument(metavar="PUBLISHER", help="The publisher's id.")]
 PluginsOption = Annotated[
     list[str] | None,
-    typer.Option("--plugin", metavar="PATTERN", help="A plugin id, or a prefix such as 'acme-*'."),
+    typer.Option(
+        "--plugin", metavar="PATTERN", help="A plugin id, or a prefix such as 'acme-*'. Repeat for more."
+    ),
 ]
 RepositoriesOption = Annotated[
     list[int] | None,
     typer.Option("--repository-id", metavar="N", help="Numeric id of a repository that may publish."),
 ]
 ThresholdOption = Annotated[
-    int | None, typer.Option("--threshold", min=1, max=16, help="How many keys must sign.")
+    int | None, typer.Option("--threshold", metavar="N", min=1, max=16, help="How many keys must sign.")
 ]
 KeyidArgument = Annotated[
     str, typer.Argument(metavar="KEYID", help="The key, by the first characters of its keyid.")
@@ -60,20 +64,22 @@ def _desk(folder: Path, key: list[str] | None, root_digest: str | None, allow_de
 def _done(desk: Desk, text: str, **more: Any) -> None:
     changed = desk.save()
     emit({"changedFiles": changed, "staged": desk.waiting, **more}, text)
-    for path in desk.waiting:
-        note(f"{path} needs more signatures: 'publisher sign {path} --key …'")
+    tell_waiting(desk)
     note("Commit and push it; the registrar brings it to hosts: 'publisher registry register'.")
 
 
-@app.command("add-publisher")
+@command(app, "add-publisher", "policy")
 def add_publisher(
     folder: DirArgument,
     publisher: PublisherArgument,
     key_file: Annotated[
-        list[Path], typer.Option("--key-file", metavar="FILE", help="A public key of theirs (from keygen).")
+        list[Path],
+        typer.Option(
+            "--key-file", metavar="FILE", help="A public key of theirs (from keygen). Repeat for more."
+        ),
     ],
     plugin: PluginsOption = None,
-    name: Annotated[str | None, typer.Option("--name", help="What people call them.")] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="What people call them.")] = None,
     threshold: ThresholdOption = None,
     repository_id: RepositoriesOption = None,
     key: KeysOption = None,
@@ -81,10 +87,7 @@ def add_publisher(
     allow_dev_keys: DevKeysOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Allow a new publisher.
-
-    Example: publisher registry policy add-publisher . acme --key-file acme.pub.json --plugin 'acme-*' --key targets.pem
-    """
+    """Allow a new publisher."""
     from publisher.maintain import policy
     from publisher.signing import public_key_object
 
@@ -95,11 +98,11 @@ def add_publisher(
     _done(desk, f"publisher {publisher} may publish {', '.join(plugin or ['nothing yet'])}")
 
 
-@app.command("change-publisher")
+@command(app, "change-publisher", "policy")
 def change_publisher(
     folder: DirArgument,
     publisher: PublisherArgument,
-    name: Annotated[str | None, typer.Option("--name", help="What people call them.")] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="What people call them.")] = None,
     plugin: PluginsOption = None,
     remove_plugin: Annotated[
         list[str] | None, typer.Option("--remove-plugin", metavar="PATTERN", help="Not this any more.")
@@ -114,10 +117,7 @@ def change_publisher(
     allow_dev_keys: DevKeysOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Change a publisher's name, plugins, threshold or repositories.
-
-    Example: publisher registry policy change-publisher . acme --plugin calendar --key targets.pem
-    """
+    """Change a publisher's name, plugins, threshold or repositories."""
     from publisher.maintain import policy
 
     desk = _desk(folder, key, root_digest, allow_dev_keys)
@@ -135,7 +135,7 @@ def change_publisher(
     _done(desk, f"publisher {publisher} changed")
 
 
-@app.command("remove-publisher")
+@command(app, "remove-publisher", "policy")
 def remove_publisher(
     folder: DirArgument,
     publisher: PublisherArgument,
@@ -152,7 +152,7 @@ def remove_publisher(
     _done(desk, f"publisher {publisher} removed")
 
 
-@app.command("add-key")
+@command(app, "add-key", "policy")
 def add_key(
     folder: DirArgument,
     publisher: PublisherArgument,
@@ -174,7 +174,7 @@ def add_key(
     _done(desk, f"publisher {publisher} has key {new.keyid}", keyid=new.keyid)
 
 
-@app.command("retire-key")
+@command(app, "retire-key", "policy")
 def retire_key(
     folder: DirArgument,
     publisher: PublisherArgument,
@@ -198,12 +198,12 @@ def retire_key(
     )
 
 
-@app.command("revoke-key")
+@command(app, "revoke-key", "policy")
 def revoke_key(
     folder: DirArgument,
     publisher: PublisherArgument,
     keyid: KeyidArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")],
     key: KeysOption = None,
     root_digest: RootDigestOption = None,
     allow_dev_keys: DevKeysOption = False,
@@ -227,10 +227,12 @@ def revoke_key(
         )
 
 
-@app.command("set")
+@command(app, "set", "policy")
 def set_policy(
     folder: DirArgument,
-    name: Annotated[str | None, typer.Option("--name", help="What people call the registry.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="TEXT", help="What people call the registry.")
+    ] = None,
     base_url: Annotated[
         str | None, typer.Option("--base-url", metavar="URL", help="Where it is served.")
     ] = None,
@@ -267,11 +269,11 @@ def set_policy(
     _done(desk, f"policy: {', '.join(wanted)} changed")
 
 
-@app.command("block")
+@command(app, "block", "policy")
 def block(
     folder: DirArgument,
     plugin_id: Annotated[str, typer.Argument(metavar="PLUGIN", help="The plugin.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; hosts show it.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; hosts show it.")],
     versions: Annotated[
         str,
         typer.Option(
@@ -289,10 +291,7 @@ def block(
     allow_dev_keys: DevKeysOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Block versions of a plugin, and print which published versions match.
-
-    Example: publisher registry policy block . calendar --versions '<1.2' --action disable --reason "leaks tokens" --key blocks.pem
-    """
+    """Block versions of a plugin, and print which published versions match."""
     from publisher.maintain import policy
 
     desk = _desk(folder, key, root_digest, allow_dev_keys)
@@ -307,7 +306,7 @@ def block(
     _done(desk, text, id=plugin_id, versions=versions, matching=matching, leaving=others)
 
 
-@app.command("unblock")
+@command(app, "unblock", "policy")
 def unblock(
     folder: DirArgument,
     plugin_id: Annotated[str, typer.Argument(metavar="PLUGIN", help="The plugin.")],

@@ -6,13 +6,14 @@ named by registrar metadata superseded less than an hour ago.
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from publisher.tuf_repository import STAGING, latest_version, read_metadata, served_path
+from publisher.tuf_repository import STAGING, latest_version, metadata_path, served_path
 from registry_client.digest import Digest
-from registry_client.errors import VerificationError
 from registry_client.trust import role_info
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 KEEP = timedelta(days=7)
 KEEP_CATALOGUE = timedelta(hours=1)
+Target = tuple[str, str]
 _VERSIONED = re.compile(rf"{STAGING}/([1-9][0-9]*)\.(targets|blocks)\.json")
 _SUPERSEDED = re.compile(r"metadata/([1-9][0-9]*)\.(snapshot|registrar|targets|blocks)\.json")
 
@@ -33,57 +35,47 @@ def collect_garbage(tree: Overlay, now: datetime) -> None:
         match = _SUPERSEDED.fullmatch(path)
         if match and int(match[1]) not in kept[match[2]]:
             tree.delete(path)
-    named: set[str] = set()
-    for role in ("registrar", "targets", "blocks"):
-        for version, superseded in kept[role].items():
-            named |= _copies(tree, role, version, superseded, now)
+    targets = set().union(*(named for versions in kept.values() for named in versions.values()))
     for path in tree.paths(STAGING):  # what waits for signatures will need its documents
-        match = _VERSIONED.fullmatch(path)
-        if match:
-            named |= _copies(tree, match[2], int(match[1]), None, now, STAGING)
+        if _VERSIONED.fullmatch(path):
+            targets |= _read(tree, path).targets
+    copies = {served_path(path, Digest.from_hex(hexdigest)) for path, hexdigest in targets}
     for path in list(tree.paths("targets")):
-        if path not in named:
+        if path not in copies:
             tree.delete(path)
 
 
-def _keep(tree: Overlay, role: str, now: datetime) -> dict[int, datetime | None]:
-    """Versions to keep, each with the time at which it was superseded; None for the newest."""
-    newest = latest_version(tree, role)
-    kept: dict[int, datetime | None] = {newest: None}
-    for version in range(newest - 1, 0, -1):
-        if tree.read(f"metadata/{version}.{role}.json") is None:
+def _keep(tree: Overlay, role: str, now: datetime) -> dict[int, frozenset[Target]]:
+    """Versions of a role's metadata to keep, newest first, each with those of its targets that must stay."""
+    kept: dict[int, frozenset[Target]] = {}
+    superseded: datetime | None = None  # when the version's successor was signed
+    for version in range(latest_version(tree, role), 0, -1):
+        path = metadata_path(role, version)
+        if tree.read(path) is None:
             break
-        superseded = _signed_at(tree, role, version + 1)
+        brief = _read(tree, path)
+        old = superseded is not None and now - superseded > KEEP_CATALOGUE
+        kept[version] = frozenset(t for t in brief.targets if t[0] != "registry.json") if old else brief.targets
+        superseded = brief.signed_at
         if superseded is None or now - superseded > KEEP:
             break
-        kept[version] = superseded
     return kept
 
 
-def _signed_at(tree: Overlay, role: str, version: int) -> datetime | None:
-    try:
-        signed = read_metadata(tree, role, version).signed
-    except VerificationError:
-        return None
-    return role_info(role, signed.to_dict()).signed_at
+@dataclass(frozen=True)
+class _Brief:
+    """What matters here of a role's metadata: when it was signed, and the paths and SHA-256 hex digests of its targets."""
+
+    signed_at: datetime | None
+    targets: frozenset[Target]
 
 
-def _copies(
-    tree: Overlay,
-    role: str,
-    version: int,
-    superseded: datetime | None,
-    now: datetime,
-    folder: str = "metadata",
-) -> set[str]:
-    """Hash-named copies that one version of a role's metadata names and that must stay."""
-    old = superseded is not None and now - superseded > KEEP_CATALOGUE
+def _read(tree: Overlay, path: str) -> _Brief:
+    """Read as plain JSON: busy registries keep hundreds of versions. Metadata that makes no sense keeps nothing."""
     try:
-        targets = read_metadata(tree, role, version, folder).signed.targets
-    except VerificationError:
-        return set()
-    return {
-        served_path(path, Digest.from_hex(info.hashes["sha256"]))
-        for path, info in targets.items()
-        if not (old and path == "registry.json")
-    }
+        signed = json.loads(tree.read(path) or b"")["signed"]
+        named = signed.get("targets", {}).items()
+        targets = frozenset((str(target), str(info["hashes"]["sha256"])) for target, info in named)
+        return _Brief(role_info(path, signed).signed_at, targets)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return _Brief(None, frozenset())

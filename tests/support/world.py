@@ -10,7 +10,6 @@ import os
 import subprocess
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from support.documents import ed25519, keyid, keys_of
@@ -34,6 +33,7 @@ from registry_client.store import Directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from securesystemslib.signer import Signer
 
