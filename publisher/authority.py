@@ -16,7 +16,7 @@ from publisher.tuf_repository import latest_version, parse_metadata, read_metada
 from registry_client.digest import Digest, verify_digest
 from registry_client.errors import ConfigError, RegistrarError, SignatureError, VerificationError
 from registry_client.keys import refuse_dev_keys
-from registry_client.names import overlap
+from registry_client.names import container_name, overlap
 from registry_client.signed import PublisherKeys, parse_blocks, parse_policy, parse_publisher
 
 if TYPE_CHECKING:
@@ -53,9 +53,21 @@ class Authority:
 
     def publisher_of(self, plugin_id: str) -> PublisherKeys | None:
         """The one publisher that covers an id, or None."""
-        ends = [number for number, letter in enumerate(plugin_id, 1) if letter == "-" and number < len(plugin_id)]
+        ends = [
+            number for number, letter in enumerate(plugin_id, 1) if letter == "-" and number < len(plugin_id)
+        ]
         patterns = (plugin_id, *(f"{plugin_id[:end]}*" for end in ends))
         return next((self._by_pattern[p] for p in patterns if p in self._by_pattern), None)
+
+    def container_owner(self, plugin_id: str) -> str | None:
+        """The publisher whose patterns fit an id most closely once `-` and `_` are removed, as browser containers do."""
+        wanted = container_name(plugin_id)
+        best: tuple[bool, int, str] | None = None
+        for pattern, keys in self._by_pattern.items():
+            start, exact = container_name(pattern.removesuffix("*")), not pattern.endswith("*")
+            if wanted == start if exact else wanted.startswith(start):
+                best = max(best or (False, -1, ""), (exact, len(start), keys.publisher.id))
+        return best[2] if best else None
 
     @cached_property
     def _by_pattern(self) -> dict[str, PublisherKeys]:

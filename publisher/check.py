@@ -213,7 +213,7 @@ def _requirements(raw: dict[str, Any]) -> Iterator[Problem]:
 def _configuration(schema: dict[str, Any]) -> Iterator[Problem]:
     """Whether the settings' schema is one, and refers to itself only."""
     dialect = schema.get("$schema", DIALECT)
-    if dialect not in {DIALECT, f"{DIALECT}#"}:
+    if not isinstance(dialect, str) or dialect not in {DIALECT, f"{DIALECT}#"}:
         yield Problem("$.configuration['$schema']", f"expected {DIALECT}, found {show(dialect)}")
         return
     # The library holds the dialect's own schemas, the only ones that this one refers to.
@@ -239,7 +239,13 @@ def _references(schema: dict[str, Any]) -> Iterator[Problem]:
             continue
         try:
             resolver.lookup(reference)
-        except Unresolvable:
+        except (
+            Unresolvable,
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+        ):  # the library trips over odd pointers
             yield Problem(at, f"{show(reference)} refers to nothing in this schema")
 
 

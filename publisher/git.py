@@ -107,8 +107,9 @@ class Git:
 
     def ls_remote(self, *patterns: str) -> dict[str, str]:
         """Object ids of the remote's refs that match."""
-        text = self.run("ls-remote", "--", self._url(), *patterns).decode()
-        pairs = (line.split("\t", 1) for line in text.splitlines() if "\t" in line)
+        # Names may hold any bytes, and characters that Python takes for the end of a line.
+        text = self.run("ls-remote", "--", self._url(), *patterns).decode("utf-8", "surrogateescape")
+        pairs = (line.split("\t", 1) for line in text.split("\n") if "\t" in line)
         return {ref: oid for oid, ref in pairs}
 
     def fetch(self, refs: Sequence[str], *, depth: int | None = 1, blobless: bool = False) -> None:

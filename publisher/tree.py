@@ -126,13 +126,14 @@ class Overlay:
     """Changes on top of a tree, kept in memory until all of them are wanted.
 
     Args:
-        base: what is below.
+        base: what is below; it stays as it is while this is in use.
     """
 
     def __init__(self, base: Tree) -> None:
         self.base = base
         self.changes: dict[str, bytes | None] = {}
         self._below = _Digests(base)
+        self._listed: dict[str, tuple[str, ...]] = {}
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file as changed, or None."""
@@ -148,8 +149,13 @@ class Overlay:
     def paths(self, folder: str) -> Iterator[str]:
         """All paths below a folder as changed, sorted."""
         prefix = f"{folder}/" if folder else ""
-        paths = set(self.base.paths(folder)) | {path for path in self.changes if path.startswith(prefix)}
-        return iter(sorted(path for path in paths if self.changes.get(path, b"") is not None))
+        if folder not in self._listed:
+            self._listed[folder] = tuple(self.base.paths(folder))
+        changed = {path: data for path, data in self.changes.items() if path.startswith(prefix)}
+        if not changed:
+            return iter(self._listed[folder])
+        paths = {*self._listed[folder], *changed}
+        return iter(sorted(path for path in paths if changed.get(path, b"") is not None))
 
     def write(self, path: str, data: bytes) -> None:
         """Change a file; writing what is there already changes nothing."""

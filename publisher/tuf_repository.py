@@ -40,6 +40,8 @@ ONLINE = ("registrar", "snapshot", "timestamp")
 OFFLINE = ("root", "targets", "blocks")
 DEFAULT_DAYS = {"root": 365, "targets": 180, "blocks": 180, "registrar": 21, "snapshot": 21, "timestamp": 7}
 STAGING = "staging"
+_BELOW = ("targets.json", "blocks.json", "registrar.json")
+_MAX_VERSION = 2**31
 _COMPACT = JSONSerializer(compact=True)
 _READABLE = JSONSerializer(compact=False)
 _TYPES: dict[str, type[Any]] = {"root": Root, "timestamp": Timestamp, "snapshot": Snapshot}
@@ -119,7 +121,7 @@ class TufRepository(Repository):
         tree: where metadata is read and written.
         signers: all signers at hand; each role takes those whose keyid it knows.
         now: the time of signing, UTC.
-        days: expiry in days for roles made anew.
+        days: expiry in days: of online roles always, of the others when they are made; they carry their own from then on.
     """
 
     def __init__(
@@ -135,13 +137,39 @@ class TufRepository(Repository):
         """The newest metadata of a role, staged versions included; a first version if there is none."""
         if role == "timestamp":
             data = self.tree.read(TIMESTAMP)
-            return parse_metadata(data, role, TIMESTAMP) if data else self._first(role)
+            return self._rebuilt(role, parse_metadata(data, role, TIMESTAMP)) if data else self._first(role)
         served, staged = latest_version(self.tree, role), latest_version(self.tree, role, STAGING)
         if staged > served:
             metadata = read_metadata(self.tree, role, staged, STAGING)
             metadata.signed.version -= 1  # close() writes the same version again
             return metadata
-        return read_metadata(self.tree, role, served) if served else self._first(role)
+        if not served:
+            return self._first(role)
+        metadata = read_metadata(self.tree, role, served)
+        return self._rebuilt(role, metadata) if role in ONLINE else metadata
+
+    def _rebuilt(self, role: str, md: Metadata[Any]) -> Metadata[Any]:
+        """An online role with only what belongs into it: who could write the file must not have more signed than that.
+
+        Raises:
+            RegistrarError: its version is beyond anything that honest runs reach.
+        """
+        old = md.signed
+        if old.version > _MAX_VERSION:
+            raise RegistrarError(
+                f"the {role} metadata has version {old.version}, which no honest run reaches",
+                hint="The online key was stolen: 'publisher registry rotate . online --compromised --add NEW'.",
+            )
+        signed: Any
+        if role == "timestamp":
+            signed = Timestamp(old.version, expires=old.expires, snapshot_meta=old.snapshot_meta)
+        elif role == "snapshot":
+            known = {name: old.meta[name] for name in _BELOW if name in old.meta}
+            signed = Snapshot(old.version, expires=old.expires, meta=known)
+        else:
+            signed = Targets(old.version, expires=old.expires, targets=old.targets)
+        signed.unrecognized_fields[EXPIRY_DAYS] = self._days[role]
+        return Metadata(signed, md.signatures)
 
     def close(self, role: str, md: Metadata[Any]) -> None:
         """Sign the next version of a role and write it, or stage it if signatures are missing.
@@ -152,6 +180,7 @@ class TufRepository(Repository):
         signed = md.signed
         signed.version += 1
         days = int(signed.unrecognized_fields.setdefault(EXPIRY_DAYS, self._days[role]))
+        # Online roles were rebuilt by open(), with the policy's days.
         signed.expires = self.now + timedelta(days=days)
         md.signatures.clear()
         delegators = delegators_of(self.tree, role, md)

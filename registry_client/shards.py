@@ -106,9 +106,7 @@ def join_shards(texts: Mapping[str, list[str]]) -> dict[str, bytes]:
     return shards
 
 
-def _join(
-    bits: str, ids: list[tuple[str, str]], parts: Mapping[str, bytes], into: dict[str, bytes]
-) -> None:
+def _join(bits: str, ids: list[tuple[str, str]], parts: Mapping[str, bytes], into: dict[str, bytes]) -> None:
     if not ids:
         return
     frame = len(_HEAD % bits.encode()) + len(_TAIL)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuf.api import exceptions as tuf_errors
-from tuf.api.metadata import Metadata, Root
+from tuf.api.metadata import Metadata, Root, Targets
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
@@ -37,6 +37,8 @@ from registry_client.store import unwritable, write_atomic
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from tuf.api.metadata import Signed
+
     from registry_client.errors import RegistryError
     from registry_client.http import Body
 
@@ -44,8 +46,13 @@ EXPIRY_DAYS = "x-plugin-registry-expiry-days"
 """Member of every role's signed part: for how many days it is signed. Expiry minus this is when it was signed."""
 
 ROLES = ("root", "timestamp", "snapshot", "targets", "blocks", "registrar")
+_DELEGATED = ("blocks", "registrar")
+_MAX_EXPIRY_DAYS = 3660
+_ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{0,200}"')  # RFC 9110 8.8.3; not `*`, which matches anything
+_CONDITIONAL_FOR = timedelta(days=1)
 _LIMITS = UpdaterConfig(
     max_root_rotations=64,
+    max_delegations=1,  # targets and one role below it; never into what that role delegates
     timestamp_max_length=16_384,
     snapshot_max_length=65_536,
     targets_max_length=2_000_000,
@@ -68,6 +75,7 @@ class TargetRef:
         size: bytes.
         digest: sha256.
         served_path: where it is served: below `targets/`, its name prefixed with the digest.
+        role_version: version of the role's metadata that names it.
         custom: what its signers say of it besides (TUF specification 4.5).
     """
 
@@ -75,6 +83,7 @@ class TargetRef:
     size: int
     digest: Digest
     served_path: str
+    role_version: int
     custom: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -89,12 +98,23 @@ class RoleInfo:
 
 
 class TrustedView:
-    """One verified, consistent state of a registry. Reads nothing from the network."""
+    """One verified, consistent state of a registry. Reads nothing, neither from the network nor from the disk.
 
-    def __init__(self, updater: Updater, metadata_dir: Path) -> None:
-        self._updater = updater
-        self._metadata_dir = metadata_dir
-        self.roles = {info.name: info for info in read_roles(metadata_dir)}
+    Args:
+        signed: the signed part of each role's metadata by the role's name, verified.
+    """
+
+    def __init__(self, signed: Mapping[str, Signed]) -> None:
+        self._targets = {name: role for name, role in signed.items() if isinstance(role, Targets)}
+        self.roles = {
+            name: RoleInfo(
+                name,
+                role.version,
+                role.expires,
+                _signing_time(role.expires, role.unrecognized_fields.get(EXPIRY_DAYS)),
+            )
+            for name, role in signed.items()
+        }
 
     @property
     def expires(self) -> datetime:
@@ -102,23 +122,59 @@ class TrustedView:
         return min(info.expires for info in self.roles.values())
 
     def find(self, path: str) -> TargetRef | None:
-        """What the roles say of a target, or None if they do not know it."""
-        info = self._updater.get_targetinfo(path)
-        if info is None or "sha256" not in info.hashes:
+        """What the roles say of a target, or None if they do not know it.
+
+        Raises:
+            VerificationError: they name it without a usable digest.
+        """
+        found = ((role, role.targets[path]) for role in self._holders(path) if path in role.targets)
+        role, info = next(found, (None, None))
+        if role is None or info is None:
             return None
-        digest = Digest.from_hex(info.hashes["sha256"])
+        try:
+            digest = Digest.from_hex(info.hashes["sha256"])
+        except (KeyError, ValueError) as e:
+            raise VerificationError(
+                f"{path}: the signed metadata names it without a sha256 digest",
+                hint="The registry is damaged; its maintainers can see why with 'publisher registry audit'.",
+            ) from e
         folder, _, name = path.rpartition("/")
         served = f"targets/{folder}/{digest.hex}.{name}" if folder else f"targets/{digest.hex}.{name}"
         custom = info.custom if isinstance(info.custom, dict) else {}
-        return TargetRef(path, info.length, digest, served, custom)
+        return TargetRef(path, info.length, digest, served, role.version, custom)
+
+    def _holders(self, path: str) -> Iterator[Targets]:
+        """Who may name a target, in TUF's order: `targets`, then those of the known roles to which it delegates the path."""
+        top = self._targets["targets"]
+        yield top
+        if top.delegations is not None:
+            for name, terminating in top.delegations.get_roles_for_target(path):
+                if name in self._targets:
+                    yield self._targets[name]
+                if terminating:
+                    return
 
 
 class _Fetcher(FetcherInterface):
-    """Gives python-tuf bytes through a function; the timestamp conditionally."""
+    """Gives python-tuf bytes through a function; the timestamp conditionally.
 
-    def __init__(self, get: Callable[[str, int, str | None], Body], metadata_dir: Path) -> None:
+    Attributes:
+        unchanged: whether a host answered that its timestamp is the cached one.
+    """
+
+    def __init__(
+        self,
+        get: Callable[[str, int, str | None], Body],
+        metadata_dir: Path,
+        now: datetime,
+        *,
+        conditional: bool,
+    ) -> None:
         self._get = get
         self._metadata_dir = metadata_dir
+        self._now = now
+        self._conditional = conditional
+        self.unchanged = False
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         yield self.download_bytes(url, _LIMITS.targets_max_length)
@@ -137,21 +193,34 @@ class _Fetcher(FetcherInterface):
     def _timestamp(self, url: str, max_length: int) -> bytes:
         """The timestamp, or the cached one if the host says that it is unchanged."""
         note = self._metadata_dir / "timestamp.etag"
-        cached, etag = b"", None
+        cached, etag = self._cached(url, note) if self._conditional else (b"", None)
+        body = self._get(url, max_length, etag)
+        if body.not_modified:
+            self.unchanged = True
+            return cached
+        if body.etag and _ENTITY_TAG.fullmatch(body.etag):
+            stored = {"etag": body.etag, "digest": Digest.of(body.data), "at": self._now.timestamp()}
+            write_atomic(note, json.dumps({"url": url, **stored}).encode())
+        return body.data
+
+    def _cached(self, url: str, note: Path) -> tuple[bytes, str | None]:
+        """The cached timestamp and its entity tag; no tag if the host is to send it whole.
+
+        A host that answers "unchanged" wrongly, or once gave a wrong tag, holds a client up for a day at most.
+        """
         try:
             cached = (self._metadata_dir / "timestamp.json").read_bytes()
             known = json.loads(note.read_bytes())
-            if known["url"] == url and known["digest"] == Digest.of(cached):
-                etag = str(known["etag"])
+            age = self._now.timestamp() - known["at"]
+            if (
+                (known["url"], known["digest"]) == (url, Digest.of(cached))
+                and 0 <= age < _CONDITIONAL_FOR.total_seconds()
+                and _ENTITY_TAG.fullmatch(known["etag"])
+            ):
+                return cached, known["etag"]
         except (OSError, ValueError, KeyError, TypeError):
-            etag = None
-        body = self._get(url, max_length, etag)
-        if body.not_modified:
-            return cached
-        if body.etag:
-            text = json.dumps({"url": url, "etag": body.etag, "digest": Digest.of(body.data)})
-            write_atomic(note, text.encode())
-        return body.data
+            pass  # nothing cached, or damaged
+        return b"", None
 
 
 class _CachedFetcher(FetcherInterface):
@@ -197,12 +266,20 @@ class Trust:
             ConfigError: the directory cannot be written, or the pinned root is unusable.
         """
         with self._copy() as copy:
-            updater = self._run(base_url, _Fetcher(get, copy), copy, Link.ONLINE)
+            fetcher = _Fetcher(get, copy, self._clock(), conditional=True)
+            try:
+                view = self._run(base_url, fetcher, copy, Link.ONLINE)
+            except (FetchError, VerificationError):
+                if not fetcher.unchanged:
+                    raise
+                # "Unchanged" may have been wrong: once more, with the timestamp itself.
+                fetcher = _Fetcher(get, copy, self._clock(), conditional=False)
+                view = self._run(base_url, fetcher, copy, Link.ONLINE)
             try:
                 _move_files(copy, self._dir)
             except OSError as e:
                 raise unwritable(self._dir, e) from e
-        return TrustedView(updater, self._dir)
+        return view
 
     def offline(self) -> TrustedView:
         """The state that was verified before, verified again from disk.
@@ -210,8 +287,7 @@ class Trust:
         Raises:
             ExpiredError: it has expired. FetchError: there is none.
         """
-        updater = self._run("offline:", _CachedFetcher(self._dir), self._dir, Link.OFFLINE)
-        return TrustedView(updater, self._dir)
+        return self._run("offline:", _CachedFetcher(self._dir), self._dir, Link.OFFLINE)
 
     @contextlib.contextmanager
     def _copy(self) -> Iterator[Path]:
@@ -229,7 +305,7 @@ class Trust:
         finally:
             shutil.rmtree(copy, ignore_errors=True)
 
-    def _run(self, base_url: str, fetcher: FetcherInterface, folder: Path, link: Link) -> Updater:
+    def _run(self, base_url: str, fetcher: FetcherInterface, folder: Path, link: Link) -> TrustedView:
         where = "cached metadata" if link is Link.OFFLINE else base_url
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -240,18 +316,23 @@ class Trust:
                 config=_LIMITS,
                 bootstrap=self._root,
             )
-            # python-tuf reads the clock when it is made; the private attribute is the only way to give it ours.
-            updater._trusted_set.reference_time = self._clock()  # noqa: SLF001
+            # The private attribute is the only way to give python-tuf our clock, and to see what it verified.
+            trusted = updater._trusted_set  # noqa: SLF001
+            trusted.reference_time = self._clock()
             updater.refresh()
             for path in ("blocks.json", "registry.json"):
                 updater.get_targetinfo(path)  # loads the roles `blocks` and `registrar`
+            signed = {name: trusted[name] for name in ROLES if name in trusted}
         except tuf_errors.DownloadError as e:
             raise self._download_error(e, where, link) from e
         except (tuf_errors.RepositoryError, ValueError, KeyError, TypeError) as e:
             raise self._verification_error(e, where) from e
         except OSError as e:
             raise unwritable(folder, e) from e
-        return updater
+        _check_roles(signed, where)
+        view = TrustedView(signed)
+        _check_signing_time(view, where)
+        return view
 
     def _download_error(self, error: Exception, where: str, link: Link) -> RegistryError:
         cause = error.__cause__
@@ -297,6 +378,39 @@ class Trust:
         )
 
 
+def _check_roles(signed: Mapping[str, Signed], where: str) -> None:
+    """Refuse a state that lacks a role, or in which `blocks` or `registrar` hands on what was delegated to it."""
+    for name in _DELEGATED:
+        role = signed.get(name)
+        if not isinstance(role, Targets):
+            raise VerificationError(
+                f"{where}: the targets metadata does not delegate to the role {name}",
+                hint="The registry is incomplete; its maintainers can see why with 'publisher registry audit'.",
+            )
+        if role.delegations is not None:
+            raise VerificationError(
+                f"{where}: the {name} metadata delegates to other roles, which it may not",
+                hint="Its key may have been stolen. Tell the registry's maintainers.",
+            )
+
+
+def _check_signing_time(view: TrustedView, where: str) -> None:
+    """Refuse a state whose timestamp was signed when some of it had expired already: the clock here is behind, or it is forged.
+
+    So a clock that was set back revives nothing. The signing time is compared with what the timestamp itself names, and
+    not kept as a time of its own: who steals the online key and signs far in the future makes a state that is refused,
+    and nothing stays behind that would keep a later state from being accepted.
+    """
+    signed_at = view.roles["timestamp"].signed_at
+    late = next((i for i in view.roles.values() if signed_at is not None and i.expires <= signed_at), None)
+    if late is not None:
+        raise ExpiredError(
+            f"{where}: the {late.name} metadata expired at {late.expires:%Y-%m-%d %H:%M} UTC, "
+            f"before the timestamp was signed ({signed_at:%Y-%m-%d %H:%M} UTC)",
+            hint="The registry's maintainers must renew it: 'publisher registry renew'.",
+        )
+
+
 def _move_files(source: Path, target: Path) -> None:
     """Rename every file of a refreshed copy into place; the timestamp last, because it says which of the others are current."""
     names = sorted(
@@ -336,9 +450,19 @@ def keys_in_use(metadata_dir: Path) -> list[dict[str, Any]]:
 def role_info(name: str, signed: dict[str, Any]) -> RoleInfo:
     """Version and times out of the signed part of TUF metadata."""
     expires = datetime.fromisoformat(signed["expires"]).astimezone(UTC)
-    days = signed.get(EXPIRY_DAYS)
-    signed_at = expires - timedelta(days=days) if isinstance(days, int) else None
-    return RoleInfo(name, int(signed["version"]), expires, signed_at)
+    return RoleInfo(
+        name, int(signed["version"]), expires, _signing_time(expires, signed.get(EXPIRY_DAYS))
+    )
+
+
+def _signing_time(expires: datetime, days: object) -> datetime | None:
+    """When metadata was signed; None where it does not say, or says what cannot be."""
+    if type(days) is not int or not 1 <= days <= _MAX_EXPIRY_DAYS:
+        return None
+    try:
+        return expires - timedelta(days=days)
+    except OverflowError:
+        return None
 
 
 def root_keys(root: bytes) -> list[dict[str, Any]]:

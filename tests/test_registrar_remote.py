@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import stat
 import subprocess
@@ -20,19 +21,20 @@ from support.world import World, git, push_to_bare
 
 from publisher.destination import open_destination
 from publisher.git import Git, GitTree, Remote
+from publisher.registrar import admit
 from publisher.registrar.admit import MAX_IN_TREE, Result
 from publisher.registrar.remote import register_remote
 from publisher.tree import MemoryTree, Tree
 from registry_client.digest import Digest
 from registry_client.errors import GitError, PublishError, RegistrarError
-from registry_client.jsontext import dump_json
+from registry_client.jsontext import dump_json, payload_digest_of
 
 if TYPE_CHECKING:
     from publisher.registrar.run import Options, Run
 
 ACME = ed25519("acme-1")
 GOOD = dump_json(sign(manifest(id="acme-x", version="1.0.0"), ACME))
-HEX = "0" * 12
+HEX = payload_digest_of(json.loads(GOOD)).hex[:12]
 REF = f"refs/heads/publish/acme-x@1.0.0@{HEX}"
 
 
@@ -179,7 +181,7 @@ BAD_REFS: dict[str, tuple[list[tuple[str, str, bytes]], str]] = {
     "nothing": ([], "neither manifest.json nor release.json"),
     "another plugin": (
         [("100644", "manifest.json", GOOD.replace(b"acme-x", b"acme-y"))],
-        "is for acme-y 1.0.0, but its place says acme-x 1.0.0",
+        "holds another document than its name says",
     ),
 }
 
@@ -238,6 +240,82 @@ def test_bad_ref_names(hosted: Hosted, name: str) -> None:
     assert len(refused.error.message) < 300
     assert hosted.refs() == []
     assert hosted.main() == before
+
+
+CRASHERS = {
+    "a dialect that is a list": {"$schema": []},
+    "a pointer into a text": {"$ref": "#/type/x", "type": "object"},
+    "a pointer into a number": {"$ref": "#/minimum/0", "minimum": 5},
+    "a pointer with an odd digit": {"$ref": "#/allOf/²", "allOf": [{}]},
+    "a pointer with a long number": {"$ref": f"#/allOf/{'9' * 5000}", "allOf": [{}]},
+}
+
+
+@pytest.mark.parametrize("configuration", CRASHERS.values(), ids=CRASHERS)
+@pytest.mark.parametrize("key", [ACME, ed25519("stranger")], ids=["signed", "by a stranger"])
+def test_odd_schemas_stop_nobody(hosted: Hosted, configuration: dict[str, Any], key: Any) -> None:
+    """Whatever a submission breaks concerns it alone: the next one is registered, and its ref goes."""
+    odd = sign(manifest(id="acme-x", version="1.0.0", configuration=configuration), key)
+    hosted.raw_ref(
+        f"refs/heads/publish/acme-x@1.0.0@{payload_digest_of(odd).hex[:12]}",
+        ("100644", "manifest.json", dump_json(odd)),
+    )
+    hosted.publish("acme-good", "1.0.0")
+    (refused,) = hosted.register().refused
+    assert refused.submission.id == "acme-x"
+    assert refused.error is not None
+    assert "could not be judged" not in refused.error.message
+    assert hosted.refs() == []
+    assert hosted.versions("acme-good") == ["1.0.0"]
+
+
+def test_a_submission_that_breaks_the_code_is_refused(
+    hosted: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last line of defence: an error that nobody thought of refuses one submission and names its kind."""
+    hosted.publish("acme-x", "1.0.0")
+    hosted.publish("acme-y", "1.0.0")
+    honest = admit.verify_manifest
+
+    def breaks(document: Any, keys: Any) -> Any:
+        if document.model.id == "acme-x":
+            raise ZeroDivisionError
+        return honest(document, keys)
+
+    monkeypatch.setattr(admit, "verify_manifest", breaks)
+    (refused,) = hosted.register().refused
+    assert refused.error is not None
+    assert "could not be judged (ZeroDivisionError)" in refused.error.message
+    assert hosted.versions("acme-y") == ["1.0.0"]
+
+
+@pytest.mark.parametrize(
+    "odd", [b"\xff", "\u2028z".encode(), "\u0085".encode()], ids=["no UTF-8", "U+2028", "U+0085"]
+)
+def test_odd_bytes_in_ref_names_stop_nobody(hosted: Hosted, odd: bytes) -> None:
+    """A name that only begins like another publisher's ref neither hides that ref nor ends the run."""
+    hosted.raw_ref(REF, PLAIN)
+    packed = hosted.bare / "packed-refs"
+    oid = git(hosted.bare, "rev-parse", REF)
+    header = b"" if packed.exists() else b"# pack-refs with: peeled fully-peeled sorted \n"
+    with packed.open("ab") as file:
+        file.write(header + oid.encode() + b" " + REF.encode() + odd + b"\n")
+    (refused,) = hosted.register().refused
+    assert refused.error is not None
+    assert "is not publish/" in refused.error.message
+    assert hosted.versions("acme-x") == ["1.0.0"]
+    assert hosted.refs() == []
+
+
+def test_many_refs_are_handled_in_batches(hosted: Hosted) -> None:
+    """More refs than one command line or one commit should name: all are handled, in one run."""
+    commit = hosted.raw_ref("refs/heads/publish/junk", ("100644", "junk", b"junk"))
+    names = [f"create refs/heads/publish/{'j' * 150}{number} {commit}\n" for number in range(700)]
+    git(hosted.bare, "update-ref", "--stdin", stdin="".join(names).encode())
+    hosted.publish("acme-good", "1.0.0")
+    assert len(hosted.register().refused) == 701
+    assert hosted.refs() == []
+    assert hosted.versions("acme-good") == ["1.0.0"]
 
 
 def test_nothing_of_a_ref_runs_or_is_checked_out(hosted: Hosted, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from publisher.authority import Authority, load_authority, pinned_root
+from publisher.registrar.online import days_of
 from publisher.tree import DirTree, Overlay, write_changes
 from publisher.tuf_repository import (
     OFFLINE,
@@ -61,7 +62,7 @@ class Desk:
         self.authority: Authority = load_authority(self.tree, self.root, allow_dev_keys=allow_dev_keys)
         self._check_staged()
         self.signers = tuple(signers)
-        self.repository = TufRepository(self.tree, signers, now)
+        self.repository = TufRepository(self.tree, signers, now, days_of(self.authority.policy))
 
     def _check_staged(self) -> None:
         """A staged version must carry a good signature of a maintainer before anyone signs on top of it.

@@ -14,7 +14,7 @@ from publisher.registrar.run import Options, register
 from publisher.schemas import build_schemas, validate_against
 from publisher.signing import generate_key, load_signer, public_key_object, write_private_key
 from publisher.tree import MemoryTree, Overlay, write_changes
-from publisher.tuf_repository import DEFAULT_DAYS, TufRepository, add_target, delegations
+from publisher.tuf_repository import DEFAULT_DAYS, ONLINE, TufRepository, add_target, delegations
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, DocumentError
 from registry_client.hosts import check_base_url
@@ -168,7 +168,7 @@ def build_registry(
         tree.write(f"schema/{name}", data)
     _sign_offline(tree, new, keys, now)
     root = tree.read("metadata/1.root.json") or b""
-    options = Options(root, [keys.online], allow_dev_keys=allow_dev_keys, days=new.days)
+    options = Options(root, [keys.online], allow_dev_keys=allow_dev_keys)
     memory = MemoryTree({path: data for path, data in tree.changes.items() if data is not None})
     run = register(memory, (), options, now)
     return {**memory.files, **{path: data for path, data in run.changes.items() if data is not None}}
@@ -210,6 +210,7 @@ def policy_document(new: NewRegistry) -> dict[str, Any]:
         "name": new.name,
         "baseUrl": check_base_url(new.base_url),
         "mirrors": [check_base_url(url) for url in new.mirrors],
+        "expiryDays": {role: new.days[role] for role in ONLINE},
         "artifacts": {"inTree": new.in_tree},
     }
 

@@ -18,6 +18,7 @@ from registry_client.errors import (
     DocumentError,
     ManifestError,
     PublishError,
+    RegistrarError,
     RegistryError,
     RollbackError,
     VersionExistsError,
@@ -45,8 +46,11 @@ if TYPE_CHECKING:
     from registry_client.models.release import Release
 
 MAX_IN_TREE = 10 * 1000 * 1000
-_MAX_LINE = 16 * KIB
-_FULL_SHARD = SHARD_LIMIT * 3 // 4  # the rest is for releases and quarantines of the versions that are in it
+_MAX_LINE = 4 * KIB
+# New versions leave room for releases, and releases for quarantines, of the versions that are in a shard already.
+_FULL_SHARD = SHARD_LIMIT * 3 // 4
+_FULL_WITH_RELEASES = SHARD_LIMIT * 15 // 16
+_MAX_STEP = 1000
 ARTIFACT_PATH = re.compile(r"artifacts/sha256/([0-9a-f]{64})/([A-Za-z0-9_@+-][A-Za-z0-9._@+-]{0,199})")
 
 
@@ -131,25 +135,34 @@ def admit(submission: Submission, state: State, context: Context) -> tuple[Outco
         The outcome, and the files to write by path.
     """
     try:
-        keys = _publisher(submission.id, context.authority)
-        results: list[Result] = []
-        files: dict[str, bytes] = {}
-        row = state.get(submission.id, submission.version)
-        if submission.manifest is not None:
-            row, result, files = _manifest(submission, submission.manifest, row, state, keys, context)
-            results.append(result)
-        if submission.release is not None:
-            row, result = _release(submission, submission.release, row, keys, context)
-            results.append(result)
-        if row is None or not results:
-            raise PublishError(f"{submission.source}: holds neither manifest.json nor release.json")
+        row, results, files = _judge(submission, state, context)
     except RegistryError as e:
         return Outcome(submission, Result.REFUSED, e), {}
+    except Exception as e:  # noqa: BLE001  (a stranger's bytes: whatever they break must not stop the others)
+        return Outcome(submission, Result.REFUSED, broken(submission.source, e)), {}
     state.put(row)
     changed = [result for result in results if result is not Result.UNCHANGED]
-    if not changed:
-        return Outcome(submission, Result.UNCHANGED), {}
-    return Outcome(submission, changed[0]), files
+    return (
+        (Outcome(submission, changed[0]), files) if changed else (Outcome(submission, Result.UNCHANGED), {})
+    )
+
+
+def _judge(
+    submission: Submission, state: State, context: Context
+) -> tuple[Row, list[Result], dict[str, bytes]]:
+    keys = _publisher(submission.id, context.authority)
+    results: list[Result] = []
+    files: dict[str, bytes] = {}
+    row = state.get(submission.id, submission.version)
+    if submission.manifest is not None:
+        row, result, files = _manifest(submission, submission.manifest, row, state, keys, context)
+        results.append(result)
+    if submission.release is not None:
+        row, result = _release(submission, submission.release, row, state, keys, context)
+        results.append(result)
+    if row is None or not results:
+        raise PublishError(f"{submission.source}: holds neither manifest.json nor release.json")
+    return row, results, files
 
 
 def _publisher(plugin_id: str, authority: Authority) -> PublisherKeys:
@@ -167,9 +180,6 @@ def _manifest(
 ) -> tuple[Row, Result, dict[str, bytes]]:
     where = f"{submission.source}: manifest.json"
     document = parse_manifest(data, where)
-    problems = check_manifest(document.raw, where, signed=True)
-    if problems:
-        raise ManifestError(where, problems)
     _same_identity(document, submission, where)
     if row is not None:
         return _published_already(document, row, keys, context)
@@ -179,13 +189,39 @@ def _manifest(
             f"{where}: id {submission.id!r} is {other!r} after removing '-' and '_'; browser containers could not tell them apart",
             hint="Choose another id.",
         )
-    verified = verify_manifest(document, keys)
+    _rightful(keys, submission.id, context.authority, where)
+    verified = verify_manifest(document, keys)  # before the rest: strangers get no further
+    problems = check_manifest(document.raw, where, signed=True)
+    if problems:
+        raise ManifestError(where, problems)
     files = _artifacts(verified, submission, context)
     path = submission.path or f"plugins/{submission.id}/{submission.version}/manifest.json"
     files[path] = data
     row = build_row(verified, path, context.now)
     _fits(row, state, where)
     return row, Result.PUBLISHED, files
+
+
+def broken(source: str, error: Exception) -> RegistrarError:
+    """The error for a submission that broke the code that looks at it."""
+    return RegistrarError(
+        f"{source}: could not be judged ({type(error).__name__})",
+        hint="This is a mistake in the registrar; please report it.",
+    )
+
+
+def _rightful(keys: PublisherKeys, plugin_id: str, authority: Authority, where: str) -> None:
+    """Refuse an id that only looks like another publisher's: `a-cme` is `acme` after removing `-` and `_`.
+
+    Raises:
+        PublishError: another publisher's pattern fits the id more closely, as browser containers see it.
+    """
+    owner = authority.container_owner(plugin_id)
+    if owner not in {None, keys.publisher.id}:
+        raise PublishError(
+            f"{where}: id {plugin_id!r} looks like one of publisher {owner!r} after removing '-' and '_'",
+            hint="Choose another id.",
+        )
 
 
 def _fits(row: Row, state: State, where: str) -> None:
@@ -319,7 +355,7 @@ def _artifacts(verified: VerifiedManifest, submission: Submission, context: Cont
 
 
 def _release(
-    submission: Submission, data: bytes, row: Row | None, keys: PublisherKeys, context: Context
+    submission: Submission, data: bytes, row: Row | None, state: State, keys: PublisherKeys, context: Context
 ) -> tuple[Row, Result]:
     where = f"{submission.source}: release.json"
     document = parse_release(data, where)
@@ -332,14 +368,27 @@ def _release(
             f"{where}: {submission.id} {submission.version} is not published",
             hint="Publish the manifest first.",
         )
-    verify_release(document, keys, registry=context.authority.policy.registry, manifest=row.payload_digest)
+    verified = verify_release(
+        document, keys, registry=context.authority.policy.registry, manifest=row.payload_digest
+    )
     current = row.raw.get("release")
-    if current is not None:
-        known = parse_embedded_release(current, where)
-        if known.payload_digest == document.payload_digest and not _renews(known, document, keys):
-            return row, Result.UNCHANGED
-        _check_revision(document, known)
-    return row.replaced(release=document.raw), Result.RELEASED
+    known = None if current is None else parse_embedded_release(current, where)
+    if (
+        known is not None
+        and known.payload_digest == document.payload_digest
+        and not _renews(known, document, keys)
+    ):
+        return row, Result.UNCHANGED
+    _check_revision(document, known)
+    # Only signatures that count go into the index: anyone can append others.
+    signatures = [item for item in document.raw["signatures"] if item["keyid"] in verified.keyids]
+    renewed = row.replaced(release={**document.raw, "signatures": signatures})
+    growth = len(renewed.text.encode()) - len(row.text.encode())
+    if growth > 0 and state.shard_size(row.raw["id"]) + growth > _FULL_WITH_RELEASES:
+        raise PublishError(
+            f"{where}: the index shard of {submission.id!r} is full", hint="Shorten the reason."
+        )
+    return renewed, Result.RELEASED
 
 
 def _renews(known: Parsed[Release], document: Parsed[Release], keys: PublisherKeys) -> bool:
@@ -351,9 +400,14 @@ def _renews(known: Parsed[Release], document: Parsed[Release], keys: PublisherKe
     return False
 
 
-def _check_revision(document: Parsed[Release], known: Parsed[Release]) -> None:
-    revision, current = document.model.revision, known.model.revision
-    if revision > current or known.payload_digest == document.payload_digest:
+def _check_revision(document: Parsed[Release], known: Parsed[Release] | None) -> None:
+    revision, current = document.model.revision, known.model.revision if known is not None else 0
+    if revision > current + _MAX_STEP:
+        raise PublishError(
+            f"{document.where}: revision {revision}, but revision {current} is in force; it rises by at most {_MAX_STEP}",
+            hint="A thief could use up all revisions. Make the change with 'publisher set-status'.",
+        )
+    if revision > current or (known is not None and known.payload_digest == document.payload_digest):
         return
     raise RollbackError(
         f"{document.where}: revision {revision}, but revision {current} is already in force",

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from registry_client.models.blocks import Block
 
 FORMAT_VERSION = "1.0.0"
+# What a line holds at most, so that no publisher can fill the catalogue for everyone; the manifest has it all.
+_DESCRIPTION = 500
+_KEYWORDS = 20
+_KEYWORD = 50
 
 
 def standing(row: Row, blocks: Iterable[Block]) -> Standing:
@@ -58,9 +62,9 @@ def build_entry(row: Row, how: Standing, manifest: dict[str, Any], base_url: str
         name=manifest["name"],
         version=row.raw["version"],
         manifest_url=f"{base_url}/plugins/{row.raw['id']}.json",
-        description=manifest.get("description", ""),
+        description=manifest.get("description", "")[:_DESCRIPTION],
         category=manifest.get("category", ""),
-        keywords=tuple(manifest.get("keywords", ())),
+        keywords=tuple(word[:_KEYWORD] for word in manifest.get("keywords", ())[:_KEYWORDS]),
         publisher=row.raw["publisher"],
         deprecated=how.reason if how.status is Status.DEPRECATED else None,
     ).to_json()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from publisher.authority import Authority
     from publisher.registrar.state import Row, State
     from publisher.tree import Overlay
+    from registry_client.signed import VerifiedManifest
 
 _ON_MAIN = re.compile(r"plugins/([^/]+)/([^/]+)/(?:(manifest)(?:\.[0-9a-f]{12})?|(release))\.json")
 _TOLERATED_SHARE = 0.05
@@ -55,7 +56,7 @@ def run_plan(inputs: Inputs, state: State, submissions: Iterable[Submission]) ->
     Raises:
         RegistrarError: more versions would be lost than the blast-radius guard allows.
     """
-    before = state.usable
+    before = state.usable()
     context = Context(inputs.authority, inputs.tree.read, inputs.now, inputs.recover)
     outcomes = []
     for submission in sorted([*on_main(inputs.tree, state), *submissions], key=_order):
@@ -151,7 +152,8 @@ def _verdict(inputs: Inputs, row: Row) -> tuple[str, str]:
     if keys is None:
         return "no publisher may publish this plugin any more", ""
     try:
-        verify_manifest(parse_manifest(inputs.tree.read(row.path) or b"", row.path), keys)
+        verified = verify_manifest(parse_manifest(inputs.tree.read(row.path) or b"", row.path), keys)
+        _repair_artifacts(inputs, verified)
         if "release" in row.raw:
             release = parse_embedded_release(row.raw["release"], f"release of {plugin_id} {version}")
             registry = inputs.authority.policy.registry
@@ -161,6 +163,16 @@ def _verdict(inputs: Inputs, row: Row) -> tuple[str, str]:
     return "", keys.publisher.id
 
 
+def _repair_artifacts(inputs: Inputs, manifest: VerifiedManifest) -> None:
+    """Restore artifacts that stand in the registry and were edited or removed. What cannot be restored, the audit names."""
+    for artifact in manifest.model.artifacts or ():
+        if ":" in artifact.url or inputs.tree.digest(artifact.url) == artifact.digest:
+            continue
+        original = inputs.recover(artifact.url, artifact.digest)
+        if original is not None and Digest.of(original) == artifact.digest:
+            inputs.tree.write(artifact.url, original)
+
+
 def _write_releases(inputs: Inputs, state: State) -> None:
     """Write each release file as the index has it."""
     for row in state.all_rows():
@@ -168,17 +180,17 @@ def _write_releases(inputs: Inputs, state: State) -> None:
             inputs.tree.write(row.release_path, row.release_file)
 
 
-def _guard(before: int, state: State, allowed: int | None) -> None:
+def _guard(before: set[tuple[str, str]], state: State, allowed: int | None) -> None:
     """Refuse to make many versions unusable at once.
 
     Raises:
         RegistrarError: more than allowed.
     """
-    limit = max(1, int(before * _TOLERATED_SHARE)) if allowed is None else allowed
-    lost = before - state.usable
+    limit = max(1, int(len(before) * _TOLERATED_SHARE)) if allowed is None else allowed
+    lost = len(before - state.usable())
     if lost > limit:
         raise RegistrarError(
-            f"{lost} of {before} usable versions would become unusable in this run; at most {limit} may",
+            f"{lost} of {len(before)} usable versions would become unusable in this run; at most {limit} may",
             hint=f"If that is meant (a key was revoked, say), run it again with --allow-loss {lost}.",
         )
 

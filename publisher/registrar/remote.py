@@ -5,14 +5,16 @@ A publish ref is data, never code: blobs of fixed names and modes are read by ob
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from publisher.git import Git, GitTree, Remote, scratch_repository
-from publisher.registrar.admit import ARTIFACT_PATH, MAX_IN_TREE, Outcome, Result, Submission
+from publisher.registrar.admit import ARTIFACT_PATH, MAX_IN_TREE, Outcome, Result, Submission, broken
 from publisher.registrar.run import Options, Run, register
 from registry_client.errors import GitError, PublishError, RegistrarError, RegistryError
+from registry_client.jsontext import parse_json, payload_digest_of
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.models.release import RELEASE_LIMIT
 from registry_client.names import PLUGIN_ID_PATTERN, VERSION_PATTERN
@@ -29,6 +31,10 @@ _REF = re.compile(rf"refs/heads/publish/({PLUGIN_ID_PATTERN})@({VERSION_PATTERN}
 _LIMITS = {"manifest.json": MANIFEST_LIMIT, "release.json": RELEASE_LIMIT}
 _MAX_FILES = 52
 _ATTEMPTS = 8
+# Bounds on what is named on one command line, and on what strangers can make one run do.
+_BATCH = 300
+_DELETED_AT_ONCE = 100
+_MOST_REFS = 3000
 # What Git prints when another push was faster: a lost lease, or a lost lock on the ref.
 _MOVED = ("stale", "fetch first", "non-fast-forward", "lock ref", "failed to update ref", "reference already")
 
@@ -61,7 +67,9 @@ def register_remote(
         RegistryError: nothing was pushed.
     """
     main_ref = f"refs/heads/{branch}"
-    for _ in range(_ATTEMPTS):
+    done: list[Outcome] = []
+    failures = 0
+    while failures < _ATTEMPTS:
         with scratch_repository(remote, environ) as git:
             refs = git.ls_remote(main_ref, f"{PUBLISH}*")
             main = refs.pop(main_ref, None)
@@ -70,14 +78,25 @@ def register_remote(
                     f"{remote.url} has no branch {branch!r}",
                     hint="Push the registry first, or give --branch.",
                 )
-            run = _run(git, main, refs, options_for, clock())
-            if dry_run:
-                return run
-            if run.changes and not _push_main(git, main, main_ref, run, clock()):
+            batch = _batch(refs)
+            run = _run(git, main, batch, options_for, clock())
+            if not dry_run and run.changes and not _push_main(git, main, main_ref, run, clock()):
+                failures += 1
                 continue
-            _delete(git, refs)
-            return run
+            done += run.outcomes
+            if not dry_run:
+                _delete(git, batch)
+            if dry_run or len(batch) == len(refs) or len(done) >= _MOST_REFS:
+                return replace(run, outcomes=tuple(done))
     raise RegistrarError(f"{branch} moved {_ATTEMPTS} times while the registrar worked", hint="Run it again.")
+
+
+def _batch(refs: Mapping[str, str]) -> dict[str, str]:
+    """The refs to handle in one commit. By a digest of their names, so that nobody's many refs come first for ever."""
+    names = sorted(
+        refs, key=lambda ref: hashlib.sha256(f"{refs[ref]} {ref}".encode("utf-8", "surrogateescape")).digest()
+    )
+    return {ref: refs[ref] for ref in names[:_BATCH]}
 
 
 def _run(
@@ -117,28 +136,51 @@ def _push_main(git: Git, main: str, main_ref: str, run: Run, now: datetime) -> b
 
 def _delete(git: Git, refs: Mapping[str, str]) -> None:
     """Delete handled refs, each with a lease: one that changed meanwhile stays for the next run."""
-    if refs:
-        git.push([("", ref, oid) for ref, oid in sorted(refs.items())])
+    names = sorted(refs)
+    for start in range(0, len(names), _DELETED_AT_ONCE):
+        git.push([("", ref, refs[ref]) for ref in names[start : start + _DELETED_AT_ONCE]])
 
 
 def read_refs(git: Git, refs: Mapping[str, str]) -> tuple[list[Submission], list[Outcome]]:
-    """The submissions in publish refs, and the refs that are none."""
+    """The submissions in publish refs, and the refs that are none. Whatever is wrong with one concerns that one alone."""
     good: list[Submission] = []
     bad: list[Outcome] = []
     for ref, commit in sorted(refs.items()):
         match = _REF.fullmatch(ref)
         plugin_id, version = (match[1], match[2]) if match else ("?", "?")
-        name = ref.removeprefix("refs/heads/")
+        name = ref.removeprefix("refs/heads/").encode("utf-8", "replace").decode()
+        shown = name if match else repr(name[:100])
         try:
-            if match is None:
-                raise PublishError(f"{name[:120]}: is not publish/<id>@<version>@<12 hex digits>")
-            good.append(_read_ref(git, name, plugin_id, version, commit))
+            good.append(_read_ref(git, shown, match, commit))
         except RegistryError as e:
-            bad.append(Outcome(Submission(name[:120], plugin_id, version, commit=commit), Result.REFUSED, e))
+            bad.append(Outcome(Submission(shown, plugin_id, version, commit=commit), Result.REFUSED, e))
+        except Exception as e:  # noqa: BLE001  (a stranger's bytes: whatever they break must not stop the others)
+            error = broken(shown, e)
+            bad.append(Outcome(Submission(shown, plugin_id, version, commit=commit), Result.REFUSED, error))
     return good, bad
 
 
-def _read_ref(git: Git, name: str, plugin_id: str, version: str, commit: str) -> Submission:
+def _check_name(submission: Submission, digits: str) -> None:
+    """Refuse a ref whose last part is not the payload digest of what it holds.
+
+    Raises:
+        PublishError: it is not. DocumentError: not JSON.
+    """
+    data, limit = submission.manifest, MANIFEST_LIMIT
+    if data is None:
+        data, limit = submission.release, RELEASE_LIMIT
+    if data is None:
+        raise PublishError(f"{submission.source}: holds neither manifest.json nor release.json")
+    if not payload_digest_of(parse_json(data, limit=limit, where=submission.source)).hex.startswith(digits):
+        raise PublishError(
+            f"{submission.source}: holds another document than its name says",
+            hint="Publish with 'publisher publish'.",
+        )
+
+
+def _read_ref(git: Git, name: str, match: re.Match[str] | None, commit: str) -> Submission:
+    if match is None:
+        raise PublishError(f"{name}: is not publish/<id>@<version>@<12 hex digits>")
     if git.parents(commit):
         raise PublishError(f"{name}: the commit has a parent; a submission is one commit without any")
     files: dict[str, bytes] = {}
@@ -157,4 +199,6 @@ def _read_ref(git: Git, name: str, plugin_id: str, version: str, commit: str) ->
             raise PublishError(f"{name}: {entry.path} has {size} bytes; at most {limit} are allowed")
         files[entry.path] = git.read(entry.oid)
     manifest, release = files.pop("manifest.json", None), files.pop("release.json", None)
-    return Submission(name, plugin_id, version, manifest, release, files, commit)
+    submission = Submission(name, match[1], match[2], manifest, release, files, commit)
+    _check_name(submission, match[3])
+    return submission

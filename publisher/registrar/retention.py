@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from publisher.tuf_repository import STAGING, latest_version, metadata_path, served_path
 from registry_client.digest import Digest
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 KEEP = timedelta(days=7)
 KEEP_CATALOGUE = timedelta(hours=1)
 Target = tuple[str, str]
+_HEX = re.compile(r"[0-9a-f]{64}")
 _VERSIONED = re.compile(rf"{STAGING}/([1-9][0-9]*)\.(targets|blocks)\.json")
 _SUPERSEDED = re.compile(r"metadata/([1-9][0-9]*)\.(snapshot|registrar|targets|blocks)\.json")
 
@@ -39,7 +40,11 @@ def collect_garbage(tree: Overlay, now: datetime) -> None:
     for path in tree.paths(STAGING):  # what waits for signatures will need its documents
         if _VERSIONED.fullmatch(path):
             targets |= _read(tree, path).targets
-    copies = {served_path(path, Digest.from_hex(hexdigest)) for path, hexdigest in targets}
+    copies = {
+        served_path(path, Digest.from_hex(hexdigest))
+        for path, hexdigest in targets
+        if _HEX.fullmatch(hexdigest)
+    }
     for path in list(tree.paths("targets")):
         if path not in copies:
             tree.delete(path)
@@ -55,7 +60,9 @@ def _keep(tree: Overlay, role: str, now: datetime) -> dict[int, frozenset[Target
             break
         brief = _read(tree, path)
         old = superseded is not None and now - superseded > KEEP_CATALOGUE
-        kept[version] = frozenset(t for t in brief.targets if t[0] != "registry.json") if old else brief.targets
+        kept[version] = (
+            frozenset(t for t in brief.targets if t[0] != "registry.json") if old else brief.targets
+        )
         superseded = brief.signed_at
         if superseded is None or now - superseded > KEEP:
             break

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from publisher.authority import load_authority
 from publisher.registrar.admit import Outcome, Result
 from publisher.registrar.gate import check_candidate
+from publisher.registrar.online import days_of, drop_unverified
 from publisher.registrar.plan import Inputs, run_plan
 from publisher.registrar.state import load_state
 from publisher.registrar.write import write_index
@@ -17,7 +18,7 @@ from publisher.tree import Overlay
 from publisher.tuf_repository import TufRepository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from securesystemslib.signer import Signer
@@ -42,7 +43,7 @@ class Options:
         allow_loss: see `Inputs`.
         full: take nothing over unchecked.
         recover: finds lost bytes by path and digest.
-        days: for how many days roles are signed that there are none of yet; by default `DEFAULT_DAYS`.
+        from_scratch: go on without what the online key signed before, if none of it verifies.
     """
 
     pinned_root: bytes
@@ -51,7 +52,7 @@ class Options:
     allow_loss: int | None = None
     full: bool = False
     recover: Callable[[str, Digest], bytes | None] = no_recovery
-    days: Mapping[str, int] | None = None
+    from_scratch: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,13 @@ def _collector_paused() -> Iterator[None]:
 
 def _register(tree: Tree, submissions: Iterable[Submission], options: Options, now: datetime) -> Run:
     authority = load_authority(tree, options.pinned_root, allow_dev_keys=options.allow_dev_keys)
-    state = load_state(tree, authority, full=options.full)
     overlay = Overlay(tree)
+    drop_unverified(overlay, authority, from_scratch=options.from_scratch)
+    state = load_state(overlay, authority, full=options.full)
     inputs = Inputs(overlay, authority, now, options.recover, options.allow_loss)
     outcomes = run_plan(inputs, state, submissions)
-    if write_index(overlay, state, authority, TufRepository(overlay, options.signers, now, options.days)):
+    repository = TufRepository(overlay, options.signers, now, days_of(authority.policy))
+    if write_index(overlay, state, authority, repository):
         check_candidate(
             overlay, options.pinned_root, state.changed, now, allow_dev_keys=options.allow_dev_keys
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from publisher.authority import verify_role
 from publisher.tuf_repository import latest_version, read_metadata, served_path
 from registry_client.digest import Digest, verify_digest
-from registry_client.errors import DocumentError, Problem, SignatureError
+from registry_client.errors import DocumentError, Problem
 from registry_client.jsontext import dump_json, dump_line
 from registry_client.models.base import validate
 from registry_client.models.index import SHARD_LIMIT, IndexLine
@@ -149,33 +149,27 @@ class State:
             self._sorted[plugin_id] = [versions[version] for version in sorted(versions, key=parse_version)]
         return self._sorted[plugin_id]
 
-    @property
-    def usable(self) -> int:
-        """How many versions are neither removed nor quarantined: what the blast-radius guard counts."""
-        return sum(
-            1
-            for versions in self.rows.values()
-            for row in versions.values()
+    def usable(self) -> set[tuple[str, str]]:
+        """The versions that are neither removed nor quarantined: what the blast-radius guard counts."""
+        return {
+            (plugin_id, version)
+            for plugin_id, versions in self.rows.items()
+            for version, row in versions.items()
             if "removed" not in row.raw and "quarantined" not in row.raw
-        )
+        }
 
 
 def load_state(tree: Tree, authority: Authority, *, full: bool = False) -> State:
-    """The index that the registrar's key last signed. With none, or none that verifies, an empty one.
-
-    An index whose key the maintainers have replaced says nothing any more: everything is derived anew from signed documents.
+    """The index that the registrar's key last signed; an empty one if there is none.
 
     Raises:
-        VerificationError: the index verifies, but a shard is missing or damaged.
+        VerificationError: it does not verify, or a shard is missing or damaged.
     """
     version = latest_version(tree, "registrar")
     if not version:
         return State()
     metadata = read_metadata(tree, "registrar", version)
-    try:
-        verify_role("registrar", metadata, authority.targets, f"metadata/{version}.registrar.json")
-    except SignatureError:
-        return State()
+    verify_role("registrar", metadata, authority.targets, f"metadata/{version}.registrar.json")
     role: Targets = metadata.signed
     rows: dict[str, dict[str, Row]] = {}
     shards: dict[str, Digest] = {}

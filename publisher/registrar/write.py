@@ -41,7 +41,7 @@ def write_index(tree: Overlay, state: State, authority: Authority, repository: T
     """
     targets = build_targets(tree, state, authority, repository.now)
     digests = {path: Digest.of(data) for path, data in targets.items()}
-    if _registrar_changed(tree, digests, state):
+    if _registrar_changed(repository, digests, authority, state):
         with repository.edit_targets("registrar") as role:
             for path in role.targets.keys() - targets.keys():
                 del role.targets[path]
@@ -71,6 +71,11 @@ def write_above(repository: TufRepository, root: Root) -> None:
         ) from e
     info = repository.snapshot_info
     metadata = repository.open("timestamp")
+    if metadata.signed.snapshot_meta.version > info.version:
+        raise RegistrarError(
+            f"the timestamp names snapshot {metadata.signed.snapshot_meta.version}, and the newest is {info.version}",
+            hint="A metadata file was deleted: restore it from Git history.",
+        )
     if metadata.signed.snapshot_meta == info and is_complete("timestamp", metadata, [root]):
         return
     with repository.edit_timestamp() as timestamp:
@@ -145,11 +150,15 @@ def _write_plain(tree: Overlay, state: State, entries: dict[str, dict[str, objec
             tree.delete(f"plugins/{plugin_id}.json")
 
 
-def _registrar_changed(tree: Overlay, digests: dict[str, Digest], state: State) -> bool:
-    """Whether the registrar's metadata must be written anew."""
-    version = latest_version(tree, "registrar")
-    if not version or not state.verified:
+def _registrar_changed(
+    repository: TufRepository, digests: dict[str, Digest], authority: Authority, state: State
+) -> bool:
+    """Whether the registrar's metadata must be written anew: other targets, or it holds what does not belong into it."""
+    if not state.verified:
         return True
-    role: Targets = read_metadata(tree, "registrar", version).signed
+    metadata = repository.open("registrar")
+    if not is_complete("registrar", metadata, [authority.targets]):
+        return True
+    role: Targets = metadata.signed
     signed = {path: info.hashes["sha256"] for path, info in role.targets.items()}
     return signed != {path: digest.hex for path, digest in digests.items()}

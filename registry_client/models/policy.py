@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from annotated_types import Len
+from pydantic import Field
 
 from registry_client.jsontext import MIB
 from registry_client.models.base import Document, Name, ShortText, UniqueTuple, Url
@@ -17,6 +18,17 @@ class ArtifactPolicy(Document):
 
     in_tree: bool = False
     """Accept artifacts of at most 10 MB under artifacts/sha256/."""
+
+
+class ExpiryDays(Document):
+    """For how many days the registrar's key signs. In the policy, so that the key itself cannot stretch it for others."""
+
+    timestamp: Annotated[int, Field(ge=1, le=3660)] = 7
+    """The timestamp: how long a stale copy can pass for current."""
+    snapshot: Annotated[int, Field(ge=1, le=3660)] = 21
+    """The snapshot."""
+    registrar: Annotated[int, Field(ge=1, le=3660)] = 21
+    """The index."""
 
 
 class Policy(Document):
@@ -34,5 +46,7 @@ class Policy(Document):
     """The URL below which its tree is served."""
     mirrors: Annotated[UniqueTuple[Url], Len(0, 20)] = ()
     """Other URLs with the same tree. Verification makes any mirror safe."""
+    expiry_days: ExpiryDays = ExpiryDays()
+    """Expiry of what the registrar signs."""
     artifacts: ArtifactPolicy = ArtifactPolicy()
     """Rules for artifacts."""

@@ -111,9 +111,10 @@ class _Handler(BaseHTTPRequestHandler):
             [_GIT, "http-backend"], input=body, capture_output=True, check=False, env=environ
         )
         head, _, content = done.stdout.partition(b"\r\n\r\n")
-        lines = (line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
-        headers = {name: value for name, value in lines}
+        lines = (line.partition(": ")[::2] for line in head.decode().split("\r\n"))
+        headers = dict(lines)
         status = int(headers.pop("Status", "200").split()[0])
+        headers.pop("", None)
         self._send(status, headers, content)
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -126,9 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def git_host(root: Path, **options: str) -> Iterator[GitHost]:
-    """Serve the bare repositories below a folder; options as for `GitHost`."""
-    host = GitHost(root, **options)
+def git_host(root: Path, *, token: str = "", redirect: str = "") -> Iterator[GitHost]:
+    """Serve the bare repositories below a folder; arguments as for `GitHost`."""
+    host = GitHost(root, token=token, redirect=redirect)
     handler = type("Handler", (_Handler,), {"host": host})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
