@@ -267,10 +267,9 @@ def _command(command: Any, name: str, level: int) -> list[str]:
     arguments = [_shown(param) for param in command.params if param.param_type_name == "argument"]
     usage = " ".join([name, *arguments, "[OPTIONS]"])
     lines = ["", f"{'#' * level} {name}", "", f"`{usage}`", "", _prose(command.help or "")]
-    example = re.search(r"^Example: (.*(?:\\\n.*)*)", command.help or "", re.MULTILINE)
-    examples = [example[1]] if example else re.findall(r"^  (plugin .*)$", command.epilog or "", re.MULTILINE)
+    examples = re.findall(r"^  (.*)$", command.epilog or "", re.MULTILINE)
     if examples:
-        lines += ["", "```text", *(re.sub(r"\\\n\s*", "", text) for text in examples), "```"]
+        lines += ["", "```text", *examples, "```"]
     return lines + _options(command, "option")
 
 
@@ -281,7 +280,7 @@ def _shown(param: Any) -> str:
 
 
 def _prose(text: str) -> str:
-    body = re.split(r"^Example: ", text.replace("\b\n", ""), flags=re.MULTILINE)[0]
+    body = text.replace("\b\n", "")
     return "\n\n".join(" ".join(part.split()) for part in body.strip().split("\n\n"))
 
 

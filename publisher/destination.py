@@ -178,7 +178,8 @@ def open_destination(text: str, branch: str, environ: Mapping[str, str]) -> Iter
         ConfigError: neither. GitError: the remote cannot be read.
     """
     folder = Path(text)
-    if folder.is_dir() and not is_bare_repository(folder):
+    is_folder = _is_folder(folder)
+    if is_folder and not is_bare_repository(folder):
         if not (folder / "policy.json").is_file():
             raise ConfigError(
                 f"{folder}: is not a registry (it has no policy.json)",
@@ -186,6 +187,13 @@ def open_destination(text: str, branch: str, environ: Mapping[str, str]) -> Iter
             )
         yield WorkTree(folder)
         return
-    remote = Remote.parse(str(folder.resolve()) if folder.is_dir() else text, environ)
+    remote = Remote.parse(str(folder.resolve()) if is_folder else text, environ)
     with scratch_repository(remote, environ) as git:
         yield RemoteRegistry(git, remote, branch)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # longer than a name may be, or not ours to look at: then Git says what is wrong
+        return False

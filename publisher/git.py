@@ -373,7 +373,13 @@ def _hint(stderr: bytes) -> str:
     text = stderr.decode(errors="replace").lower()
     if "authentication failed" in text or "could not read username" in text or "403" in text:
         return f"Put a token that may push to this repository into {TOKEN_VARIABLE}."
-    if "not found" in text or "does not appear to be a git repository" in text or "does not exist" in text:
+    nowhere = (
+        "not found",
+        "does not appear to be a git repository",
+        "does not exist",
+        "could not read from remote",
+    )
+    if any(words in text for words in nowhere):
         return "Check the name of the registry; it may be a folder, or any Git URL."
     return ""
 

@@ -169,6 +169,11 @@ def _artifacts(
             packed[name] = data
             digest, size = digest_and_size(data)
             url = _place(publication, item.url, name, digest)
+            if any(other["url"] == url and other["digest"] != digest for other in members):
+                raise ConfigError(
+                    f"{url}: two artifacts would be there",
+                    hint="Put {name} into --artifact-url, or into url.",
+                )
             if ":" not in url:
                 _fits_in_tree(policy, name, data)
                 files[url] = data

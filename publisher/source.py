@@ -64,7 +64,7 @@ def find_source(path: Path) -> Path:
     if not found.is_file():
         raise ConfigError(
             f"{found}: no such file",
-            hint=f"Name a folder with a {SOURCE_NAME} in it, or the file; 'publisher new' writes one.",
+            hint=f"Name a folder with a {SOURCE_NAME} in it, or the file itself.",
         )
     return found
 

@@ -60,21 +60,18 @@ class DirTree:
         folders = [f"{folder}/" if folder else ""]
         while folders:
             here = folders.pop()
-            for entry in self._entries(here):
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(f"{here}{entry.name}/")
-                elif entry.is_file(follow_symlinks=False) and not entry.name.startswith(".tmp-"):
-                    found.append(here + entry.name)
+            try:
+                with os.scandir(f"{self._top}/{here}") as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(f"{here}{entry.name}/")
+                        elif entry.is_file(follow_symlinks=False) and not entry.name.startswith(".tmp-"):
+                            found.append(here + entry.name)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as e:
+                raise ConfigError(f"{self._top}/{here}: cannot be read ({e.strerror})") from e
         return iter(sorted(found))
-
-    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(f"{self._top}/{folder}") as entries:
-                return list(entries)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as e:
-            raise ConfigError(f"{self._top}/{folder}: cannot be read ({e.strerror})") from e
 
 
 def _read_regular(full: str) -> bytes | None:

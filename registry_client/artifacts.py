@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -35,6 +36,7 @@ def download_artifacts(
     folder: Path,
     *,
     ecosystem: str | None,
+    overwrite: bool,
     progress: Callable[[str, int, int], None] | None,
 ) -> list[Path]:
     """Download the artifacts of a verified manifest; `RegistryClient.download` documents the arguments."""
@@ -47,19 +49,46 @@ def download_artifacts(
             hint="A remote plugin is loaded from the URLs in its manifest: 'plugin info'.",
         )
     names: set[str] = set()
+    missing = []
     paths = []
     for artifact in wanted:
         name = file_name(artifact, model.id, model.version)
         if name.lower() in names:
             name = f"{artifact.digest.hex[:12]}-{name}"
         names.add(name.lower())
-        paths.append(_download(session, artifact, folder / name, progress))
+        path = folder / name
+        paths.append(path)
+        if not _is_there(path, artifact, overwrite=overwrite):
+            missing.append((artifact, path))
+    for artifact, path in missing:
+        _download(session, artifact, path, progress)
     return paths
+
+
+def _is_there(path: Path, artifact: Artifact, *, overwrite: bool) -> bool:
+    """Whether a file is the artifact already. The publisher chose its name, so another file of that name is left alone.
+
+    Raises:
+        InstallError: another file stands there, and it may not be replaced.
+    """
+    try:
+        if path.is_file() and path.stat().st_size == artifact.size:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() == artifact.digest.hex:
+                    return True
+    except OSError:
+        pass  # what cannot be read is another file
+    if os.path.lexists(path) and not overwrite:
+        raise InstallError(
+            f"{path}: another file stands there, which is not replaced",
+            hint="Choose another folder with --output, or replace it with --force (overwrite=True).",
+        )
+    return False
 
 
 def _download(
     session: Session, artifact: Artifact, path: Path, progress: Callable[[str, int, int], None] | None
-) -> Path:
+) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
@@ -97,4 +126,3 @@ def _download(
     finally:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
-    return path

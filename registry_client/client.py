@@ -242,6 +242,7 @@ class RegistryClient:
         folder: Path,
         *,
         ecosystem: str | None = None,
+        overwrite: bool = False,
         progress: Callable[[str, int, int], None] | None = None,
     ) -> list[Path]:
         """Download a version's artifacts, verified, into a folder.
@@ -250,16 +251,18 @@ class RegistryClient:
             manifest: what `resolve` or `manifest` gave.
             folder: made if missing; files appear in it complete or not at all.
             ecosystem: only artifacts for this kind of host.
+            overwrite: replace files of the same names with other content. A file that is the artifact already is kept.
             progress: called with file name, bytes so far and total bytes.
 
         Raises:
             NotFoundError: there is no such artifact. FetchError, DigestError: it cannot be had.
+            InstallError: another file of that name is there, and `overwrite` is not set.
         """
         from registry_client.artifacts import download_artifacts  # noqa: PLC0415
 
         return self._session.retrying(
             lambda: download_artifacts(
-                self._session, manifest, folder, ecosystem=ecosystem, progress=progress
+                self._session, manifest, folder, ecosystem=ecosystem, overwrite=overwrite, progress=progress
             )
         )
 

@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 import urllib3
+from requests.auth import AuthBase
 
 from registry_client.errors import FetchError, NotFetchedError, TooLargeError
 
@@ -68,6 +69,14 @@ class Usage:
     bytes: int = 0
 
 
+class _NoCredentials(AuthBase):
+    """Adds nothing. Without it requests looks into ~/.netrc, whose `default` goes to any host, and publishers choose hosts."""
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Give the request back as it is."""
+        return r
+
+
 class _PlainSession(requests.Session):
     """A session that leaves redirects alone: requests reads their bodies, unbounded, to find the target."""
 
@@ -86,6 +95,7 @@ class Transport:
     def __init__(self, user_agent: str = "plugin-registry", socket_timeout: float = 10.0) -> None:
         self._session = _PlainSession()
         self._session.headers["User-Agent"] = user_agent
+        self._session.auth = _NoCredentials()  # trust_env stays: it is where proxies and CA bundles come from
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._socket_timeout = socket_timeout
         self.usage = Usage()

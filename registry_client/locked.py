@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from registry_client.digest import Digest
 from registry_client.errors import DigestError, ExpiredError, FetchError, NotFoundError, YankedError
 from registry_client.models.blocks import BlockAction
 from registry_client.models.manifest import MANIFEST_LIMIT
+from registry_client.roles import named_digest
 from registry_client.signed import parse_manifest, verify_pinned
 from registry_client.status import Use, blocks_of
 
 if TYPE_CHECKING:
-    from registry_client.digest import Digest
     from registry_client.reader import Reader
     from registry_client.session import Session
     from registry_client.signed import VerifiedManifest
@@ -31,10 +32,21 @@ def fetch_pinned(
         FetchError: no host has it.
     """
     try:
-        infos = session.retrying(lambda: reader.versions(plugin_id))
+        session.view()
     except (ExpiredError, FetchError) as e:
         session.settings.on_warning(f"{e}; fetching {plugin_id} {version} as the lock pins it")
         return _without_index(session, plugin_id, version, payload_digest)
+    try:
+        infos = session.retrying(lambda: reader.versions(plugin_id))
+    except (
+        FetchError
+    ) as e:  # what is current is known, so it must be had: who withholds blocks.json lifts no block
+        raise FetchError(
+            f"{e}; so it is not known how {plugin_id} {version} stands now",
+            status=e.status,
+            retry_after=e.retry_after,
+            hint="A host serves current metadata, but not what belongs to it. Try again in 5 minutes or use a mirror.",
+        ) from e
     info = next((info for info in infos if info.version == version), None)
     if info is None:
         raise NotFoundError(f"{plugin_id} has no version {version}, although the lock names it")
@@ -56,9 +68,21 @@ def fetch_pinned(
 def _without_index(
     session: Session, plugin_id: str, version: str, payload_digest: Digest
 ) -> VerifiedManifest:
+    _check_held_blocks(session)
     for block in blocks_of(session.statements.last_blocks(), plugin_id, version, payload_digest):
         if block.action is not BlockAction.HIDE:
             raise YankedError(f"{plugin_id} {version} is blocked ({block.action}): {block.reason}")
         session.settings.on_warning(f"{plugin_id} {version} is hidden: {block.reason}")
     path = f"plugins/{plugin_id}/{version}/manifest.json"
     return verify_pinned(parse_manifest(session.unsigned_file(path, MANIFEST_LIMIT), path), payload_digest)
+
+
+def _check_held_blocks(session: Session) -> None:
+    """Refuse to go on under blocks that the metadata last verified has replaced."""
+    named = named_digest(session.store.metadata, "blocks", "blocks.json")
+    held = session.store.read_blocks()
+    if named is not None and (held is None or Digest.of(held.data) != named):
+        raise FetchError(
+            f"{session.urls[0]}: newer blocks are signed than this machine has, and they cannot be had",
+            hint="Run 'plugin refresh' once the registry or a mirror can be reached.",
+        )

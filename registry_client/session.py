@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from registry_client.hosts import Fetcher
     from registry_client.http import Body
-    from registry_client.trust import Trust, TrustedView
+    from registry_client.trust import TargetRef, Trust, TrustedView
 
 T = TypeVar("T")
 _BACKOFF = 30.0
@@ -93,7 +93,13 @@ class Session:
         self._checked_at = float("-inf")
         self._not_before = float("-inf")
         self._hosts = Hosts(self.urls, self._mirrors, transport)
-        self.statements = Statements(self.target, self.store, allow_dev_keys=settings.allow_dev_keys)
+        self.statements = Statements(
+            self.find,
+            self.read,
+            self.store,
+            lock_timeout=settings.timeout,
+            allow_dev_keys=settings.allow_dev_keys,
+        )
 
     @property
     def root_digest(self) -> Digest:
@@ -103,7 +109,10 @@ class Session:
     # -- time ---------------------------------------------------------------------------------------------------
 
     def now(self) -> datetime:
-        """The clock, but never earlier than when the newest verified timestamp was signed."""
+        """The clock, but never earlier than when the newest verified timestamp was signed; for saying how old things are.
+
+        Expiry is judged by `registry_client.roles.check_signing_time`, which keeps no time that a forger could have set.
+        """
         now = self.settings.clock()
         floor = self._signed_at()
         if floor is None or floor <= now:
@@ -222,6 +231,7 @@ class Session:
     def _adopt(self, view: TrustedView, checked_at: float | None) -> TrustedView:
         """Make a verified state the one in use. `None` keeps the time at which a host was last asked."""
         self._refuse_dev_keys()
+        self.now()  # warns of a clock that is behind
         self._view = view
         self._checked_at = self.settings.clock().timestamp() if checked_at is None else checked_at
         return view
@@ -252,7 +262,7 @@ class Session:
         from registry_client.trust import Trust, root_keys  # noqa: PLC0415
 
         refuse_dev_keys(root_keys(self._root), "the pinned root", allowed=self.settings.allow_dev_keys)
-        return Trust(self.store.metadata, self._root, self.now)
+        return Trust(self.store.metadata, self._root, self.settings.clock)
 
     def _refuse_dev_keys(self) -> None:
         from registry_client.trust import keys_in_use  # noqa: PLC0415
@@ -275,16 +285,24 @@ class Session:
             return None
         return self.store.read_object(Digest(view.catalogue))
 
-    def target(self, path: str) -> bytes:
-        """The bytes of a TUF target.
+    def find(self, path: str) -> TargetRef:
+        """What the verified state says of a TUF target.
 
         Raises:
-            NotFoundError: the registry has no such target. FetchError, VerificationError: it cannot be had.
+            NotFoundError: the registry has no such target. FetchError, VerificationError: no state can be had.
         """
         ref = self.view().find(path)
         if ref is None:
             raise NotFoundError(f"{self.urls[0]} has no {path}")
+        return ref
+
+    def read(self, ref: TargetRef) -> bytes:
+        """The bytes of a TUF target; raises as `file` does."""
         return self.file(ref.served_path, digest=ref.digest, size=ref.size)
+
+    def target(self, path: str) -> bytes:
+        """The bytes of a TUF target by its path; raises as `find` and `read` do."""
+        return self.read(self.find(path))
 
     def file(self, path: str, *, digest: Digest, size: int) -> bytes:
         """A file below the base URL whose digest and size are signed: from the cache, else from a host.
@@ -352,7 +370,7 @@ class Session:
             if (
                 ref is not None
             ):  # not by `target`: with a TTL of 0 that would refresh again, under the same lock
-                self.file(ref.served_path, digest=ref.digest, size=ref.size)
+                self.read(ref)
         except (FetchError, VerificationError) as e:
             self.settings.on_warning(f"mirrors are unknown: {e}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from registry_client.digest import Digest
 from registry_client.errors import NotFoundError, VerificationError
 from registry_client.keys import refuse_dev_keys
+from registry_client.store import HeldBlocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from registry_client.models.policy import Policy
     from registry_client.signed import PublisherKeys
     from registry_client.store import Store
+    from registry_client.trust import TargetRef
 
 T = TypeVar("T")
 
@@ -23,14 +25,26 @@ class Statements:
     """Reads and parses what the maintainers signed, each document once.
 
     Args:
-        target: gives the verified bytes of a TUF target.
+        find: what the verified state says of a TUF target.
+        read: gives the verified bytes of a target.
         store: remembers blocks.
+        lock_timeout: seconds to wait for the store's lock.
         allow_dev_keys: accept publishers with development keys.
     """
 
-    def __init__(self, target: Callable[[str], bytes], store: Store, *, allow_dev_keys: bool) -> None:
-        self._target = target
+    def __init__(
+        self,
+        find: Callable[[str], TargetRef],
+        read: Callable[[TargetRef], bytes],
+        store: Store,
+        *,
+        lock_timeout: float,
+        allow_dev_keys: bool,
+    ) -> None:
+        self._find = find
+        self._read = read
         self._store = store
+        self._lock_timeout = lock_timeout
         self._allow_dev_keys = allow_dev_keys
         self._parsed: dict[Digest, object] = {}
 
@@ -38,21 +52,23 @@ class Statements:
         """The blocks in force; remembered, because they do not expire for those who hold them."""
         from registry_client.signed import parse_blocks  # noqa: PLC0415  (searching needs no signatures)
 
-        data = self._target("blocks.json")
+        ref = self._find("blocks.json")
+        held = self._store.read_blocks()
+        data = held.data if held is not None and Digest.of(held.data) == ref.digest else self._read(ref)
         blocks = self._once(data, lambda: parse_blocks(data, "blocks.json").blocks)
-        self._store.write_blocks(data)
+        self._store.write_blocks(HeldBlocks(ref.role_version, data), self._lock_timeout)
         return blocks
 
     def last_blocks(self) -> tuple[Block, ...]:
         """The blocks last verified, however old; none if there never were any."""
         from registry_client.signed import parse_blocks  # noqa: PLC0415
 
-        data = self._store.read_blocks()
-        return () if data is None else parse_blocks(data, "blocks.json").blocks
+        held = self._store.read_blocks()
+        return () if held is None else parse_blocks(held.data, "blocks.json").blocks
 
     def policy(self) -> Policy:
         """The registry's policy."""
-        return self._policy(self._target("policy.json"))
+        return self._policy(self._read(self._find("policy.json")))
 
     def cached_policy(self) -> Policy | None:
         """The policy as it was last verified, without asking a host; None if it was never needed."""
@@ -70,9 +86,10 @@ class Statements:
 
         path = f"publishers/{publisher_id}.json"
         try:
-            data = self._target(path)
+            ref = self._find(path)
         except NotFoundError as e:
             raise VerificationError(f"{path}: the maintainers have signed no such publisher") from e
+        data = self._read(ref)
         keys = self._once(data, lambda: parse_publisher(data, path))
         current = [key.model_dump() for key in keys.publisher.keys.values()]
         refuse_dev_keys(current, path, allowed=self._allow_dev_keys)

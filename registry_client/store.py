@@ -94,6 +94,19 @@ class View:
     source: str = ""
 
 
+@dataclass(frozen=True)
+class HeldBlocks:
+    """The blocks last verified.
+
+    Attributes:
+        version: version of the TUF role `blocks` that named them; 0 where it is not known.
+        data: blocks.json as received.
+    """
+
+    version: int
+    data: bytes
+
+
 class Store:
     """State and cache of one registry.
 
@@ -151,17 +164,35 @@ class Store:
         """Remember what a refresh found."""
         self._write("view.json", json.dumps(asdict(view)).encode())
 
-    def read_blocks(self) -> bytes | None:
-        """The blocks last verified; they do not expire."""
+    def read_blocks(self) -> HeldBlocks | None:
+        """The blocks last verified; they do not expire. A damaged file is given as it is, so that it does not pass for none."""
         try:
-            return (self.state / "blocks.json").read_bytes()
+            raw = (self.state / "blocks.json").read_bytes()
         except OSError:
             return None
+        try:
+            stored = json.loads(raw)
+            version, text = stored["version"], stored["document"]
+            if type(version) is int and version > 0:
+                return HeldBlocks(version, text.encode())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            pass
+        return HeldBlocks(0, raw)
 
-    def write_blocks(self, data: bytes) -> None:
-        """Remember verified blocks."""
-        if self.read_blocks() != data:
-            self._write("blocks.json", data)
+    def write_blocks(self, held: HeldBlocks, timeout: float) -> None:
+        """Remember verified blocks, unless newer ones are held: another process may have read on.
+
+        Versions are simply compared: those of `blocks` never start again, not even when its key or its delegation was replaced.
+
+        Raises:
+            ConfigError: they cannot be written, or the lock was not free within `timeout` seconds.
+        """
+        if not _replaces(held, self.read_blocks()):
+            return
+        with self.locked(timeout):
+            if _replaces(held, self.read_blocks()):
+                stored = {"version": held.version, "document": held.data.decode()}
+                self._write("blocks.json", json.dumps(stored).encode())
 
     def read_revisions(self, plugin_id: str) -> dict[str, tuple[int, str]]:
         """Highest release revision seen and its payload digest, by version."""
@@ -235,6 +266,10 @@ def unwritable(path: Path, error: OSError) -> ConfigError:
         f"{path}: cannot be written ({error.strerror or error})",
         hint="Free space or permissions are missing; PLUGIN_REGISTRY_HOME names another directory.",
     )
+
+
+def _replaces(new: HeldBlocks, held: HeldBlocks | None) -> bool:
+    return held is None or (new != held and new.version >= held.version)
 
 
 def _check_view(view: View) -> View:

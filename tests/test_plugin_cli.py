@@ -149,6 +149,19 @@ def test_download_prints_the_paths_of_verified_files(bench: Bench, tmp_path: Pat
     assert [file["path"] for file in document["files"]] == [str(folder / "calendar-1.1.0.whl")]
 
 
+def test_download_replaces_other_files_only_if_asked(bench: Bench, tmp_path: Path) -> None:
+    """Exit code 8 names the way out; `--force` replaces; what is there already is fine."""
+    other = tmp_path / "calendar-1.1.0.zip"
+    other.write_bytes(b"mine")
+    refused = bench.run("download", "calendar", "-o", str(tmp_path))
+    assert refused.code == 8
+    assert "--force" in refused.err
+    assert other.read_bytes() == b"mine"
+    assert bench.run("download", "calendar", "-o", str(tmp_path), "--force").code == 0
+    assert other.read_bytes() == ZIP_110
+    assert bench.run("download", "calendar", "-o", str(tmp_path)).code == 0
+
+
 def test_a_changed_artifact_is_not_written(bench: Bench, tmp_path: Path) -> None:
     """A host that serves other bytes gets exit code 6, and no file appears."""
     (artifact,) = bench.registry.folder.glob("artifacts/sha256/*/calendar-1.1.0.zip")

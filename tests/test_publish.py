@@ -141,10 +141,16 @@ def remote(tmp_path: Path) -> Place:
 
 def test_what_is_offered_is_what_a_host_reads(place: Place) -> None:
     """A signed manifest, filled in; the registrar takes it byte for byte."""
-    prepared = place.publish()
+    members: dict[str, Any] = {
+        "description": "A plugin",
+        "permissions": ["calendar:read"],
+        "configuration": {"type": "object"},
+    }
+    prepared = place.publish(**members)
     data = place.offered()["manifest.json"]
     manifest = json.loads(data)
     assert manifest == prepared.manifest
+    assert {name: manifest[name] for name in members} == members
     assert manifest["lastUpdated"] == "2026-03-01T12:01:00Z"
     assert manifest["initialStatus"] == "released"
     assert manifest["manifestUrl"] == prepared.manifest_url == f"{place.world.base_url}/plugins/acme-x.json"
@@ -163,10 +169,7 @@ def test_the_ref_and_its_commit(remote: Place) -> None:
     (ref,) = remote.refs()
     assert ref == f"refs/heads/publish/acme-x@1.0.0@{digest[:12]}"
     assert git(remote.bare, "rev-list", "--parents", ref).split() == [git(remote.bare, "rev-parse", ref)]
-    assert git(remote.bare, "ls-tree", "-r", ref).split()[0::3] == [
-        "100644",
-        git(remote.bare, "rev-parse", f"{ref}:manifest.json"),
-    ]
+    assert git(remote.bare, "ls-tree", "-r", "--format=%(objectmode) %(path)", ref) == "100644 manifest.json"
     assert git(remote.bare, "rev-parse", "main") == main_before
     assert git(remote.bare, "log", "-1", "--format=%an <%ae> %at %s", ref) == (
         f"Plugin Registry <plugin-registry@localhost> {int(remote.world.now.timestamp())} Publish acme-x 1.0.0"
@@ -271,7 +274,7 @@ def test_other_content_is_refused(place: Place, registered: bool) -> None:
         {"change": Change(rollout=10)},
     ):
         with pytest.raises(
-            VersionExistsError, match="acme-x 1.0.0 is .* already .* with other content"
+            VersionExistsError, match=r"acme-x 1\.0\.0 is .* already .* with other content"
         ) as caught:
             place.publish(**change)
         assert "--bump" in caught.value.hint
@@ -362,11 +365,10 @@ def test_what_others_offer_under_our_id_is_not_in_the_way(
     remote: Place, make: Callable[[dict[str, Any]], bytes]
 ) -> None:
     """Anyone with a token can push a ref; only what the publisher signed counts as offered."""
-    manifest = remote.world.prepare(ID, VERSION).manifest
+    data = make(remote.world.prepare(ID, VERSION).manifest)
+    digest = payload_digest_of(json.loads(data)).hex if data.startswith(b"{") else "f" * 64
     with open_destination(remote.to, "main", os.environ) as destination:
-        destination.submit(
-            Offer(ID, VERSION, "f" * 64, {"manifest.json": make(manifest)}, "by hand\n"), START
-        )
+        destination.submit(Offer(ID, VERSION, digest, {"manifest.json": data}, "by hand\n"), START)
     assert remote.publish().offer is not None
     remote.register()
     assert remote.versions() == [VERSION]
@@ -425,7 +427,7 @@ def test_first_statuses(
     assert place.register().refused == []
     (info,) = place.world.client("reader").versions(ID)
     status = expected[0] if expected else prepared.manifest["initialStatus"]
-    assert str(info.standing.effective) == status
+    assert str(info.standing.status) == status
 
 
 @pytest.mark.parametrize("status", [ReleaseStatus.YANKED, ReleaseStatus.DEPRECATED])
@@ -479,7 +481,7 @@ def test_how_large_an_artifact_in_the_registry_may_be(tmp_path: Path, size: int,
         place.publish(**members)
         assert place.register().refused == []
     else:
-        with pytest.raises(PublishError, match="built.zip: 10000001 bytes; at most 10000000") as caught:
+        with pytest.raises(PublishError, match=r"built\.zip: 10000001 bytes; at most 10000000") as caught:
             place.publish(**members)
         assert "--artifact-url" in caught.value.hint
 
@@ -525,7 +527,6 @@ def test_templates(tmp_path: Path, template: str, url: str) -> None:
         "ftp://files.example/{name}",
         "https://user:pw@files.example/{name}",
         "https://files.example/a b/{name}",
-        "",
     ],
 )
 def test_bad_templates(tmp_path: Path, template: str) -> None:
@@ -541,7 +542,7 @@ def test_two_artifacts_at_one_url(tmp_path: Path) -> None:
     world = _place(tmp_path, "folder").world
     artifacts = [{"ecosystem": "python", "pack": "src"}, {"ecosystem": "custom", "path": "b.zip"}]
     publication = _publication(world, "https://files.example/{id}.zip", artifacts=artifacts)
-    with pytest.raises(RegistryError, match="https://files.example/acme-x.zip"):
+    with pytest.raises(RegistryError, match=r"https://files\.example/acme-x\.zip"):
         prepare(publication, WorkTree(world.folder), world.now)
     good = replace(publication, artifact_url="https://files.example/{name}")
     assert prepare(good, WorkTree(world.folder), world.now).offer is not None
@@ -558,7 +559,7 @@ def test_two_artifacts_at_one_url(tmp_path: Path) -> None:
 def test_artifacts_that_are_not_there(place: Place, artifact: dict[str, str], words: str) -> None:
     """Named, with nothing offered."""
     before = place.state()
-    with pytest.raises(PublishError, match=words):
+    with pytest.raises((PublishError, ConfigError), match=words):
         place.publish(files={"src/a.py": b"x"}, artifacts=[{"ecosystem": "custom", **artifact}])
     assert place.state() == before
 
@@ -643,38 +644,31 @@ def test_the_registry_moves_on_while_someone_publishes(remote: Place) -> None:
         assert remote.refs() == []
         again = remote.world.prepare(ID, VERSION, to=destination)
         assert again.offer is None
-    hook = _Moving(remote)
-    remote.publish("1.1.0", to_environ=None) if False else hook.publish("1.1.0")
+    _publish_while_main_moves(remote, "1.1.0")
     remote.register()
     assert remote.versions() == ["1.0.0", "1.1.0"]
 
 
-class _Moving:
-    """Publishes with a `git` that moves main right after it was listed."""
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-
-    def publish(self, version: str) -> None:
-        """Publish acme-x."""
-        bare = self.place.bare
-        assert bare is not None
-        real = shutil.which("git")
-        wrapper = bare.parent / "moving" / "git"
-        wrapper.parent.mkdir()
-        tree = git(bare, "rev-parse", "main^{tree}")
-        moved = git(bare, "commit-tree", "-p", "main", "-m", "moved", tree)
-        wrapper.write_text(
-            "#!/bin/sh\n"
-            f"'{real}' \"$@\"; code=$?\n"
-            f"case \"$*\" in *ls-remote*) '{real}' -C '{bare}' update-ref refs/heads/main {moved};; esac\n"
-            "exit $code\n"
-        )
-        wrapper.chmod(0o755)
-        environ = {**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
-        with open_destination(str(bare), "main", environ) as destination:
-            self.place.world.publish(ID, version, to=destination)
-        assert git(bare, "rev-parse", "main") == moved
+def _publish_while_main_moves(place: Place, version: str) -> None:
+    """Publish acme-x with a `git` that moves main right after it was listed."""
+    bare = place.bare
+    assert bare is not None
+    real = shutil.which("git")
+    wrapper = bare.parent / "moving" / "git"
+    wrapper.parent.mkdir()
+    tree = git(bare, "rev-parse", "main^{tree}")
+    moved = git(bare, "commit-tree", "-p", "main", "-m", "moved", tree)
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        f"'{real}' \"$@\"; code=$?\n"
+        f"case \"$*\" in *ls-remote*) '{real}' -C '{bare}' update-ref refs/heads/main {moved};; esac\n"
+        "exit $code\n"
+    )
+    wrapper.chmod(0o755)
+    environ = {**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
+    with open_destination(str(bare), "main", environ) as destination:
+        place.world.publish(ID, version, to=destination)
+    assert git(bare, "rev-parse", "main") == moved
 
 
 def test_two_publishers_of_the_same_version_at_once(remote: Place) -> None:
@@ -720,7 +714,7 @@ def test_publishing_needs_no_right_to_main(remote: Place) -> None:
     remote.publish()
     assert len(remote.refs()) == 1
     hook.write_text("#!/bin/sh\nexit 1\n")
-    with pytest.raises(PublishError, match="refuses to create publish/acme-x@1.1.0@") as caught:
+    with pytest.raises(PublishError, match=r"refuses to create publish/acme-x@1\.1\.0@") as caught:
         remote.publish("1.1.0")
     assert "publish/*" in caught.value.hint
     assert len(remote.refs()) == 1
@@ -787,6 +781,13 @@ def test_bump(shell: Shell, part: str, version: str) -> None:
     assert shell.place.versions() == [version]
 
 
+def test_a_bump_of_a_prerelease(shell: Shell) -> None:
+    """It becomes the release that it was leading to."""
+    (shell.source / "manifest.json").write_text(SOURCE.replace("1.2.3", "2.0.0-rc.1"))
+    assert shell.run("--bump", "patch")[1]["version"] == "2.0.0"
+    assert shell.text == SOURCE.replace("1.2.3", "2.0.0")
+
+
 @pytest.mark.parametrize("mistake", ["dry run", "wrong key", "other content", "no remote", "refused push"])
 def test_a_bump_is_written_back_only_after_success(shell: Shell, mistake: str, tmp_path: Path) -> None:
     """Whatever keeps the version from being offered keeps the file as it is."""
@@ -805,7 +806,6 @@ def test_a_bump_is_written_back_only_after_success(shell: Shell, mistake: str, t
         hook.write_text("#!/bin/sh\nexit 1\n")
         hook.chmod(0o755)
     else:  # the folder cannot be written to
-        (shell.place.world.folder / "plugins").rename(tmp_path / "aside")
         (shell.place.world.folder / "plugins").write_text("in the way")
     before = shell.place.state()
     code, document = shell.run("--bump", "patch", *arguments)

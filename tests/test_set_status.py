@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.documents import ed25519, release, sign
-from support.world import World, git, push_to_bare
+from hypothesis import given
+from hypothesis import strategies as st
+from support.documents import ed25519, manifest, release, sign
+from support.world import REGISTRY, START, World, git, push_to_bare
 
 from publisher.cli.main import main
 from publisher.destination import Destination, Offer, WorkTree, open_destination
 from publisher.git import Remote
 from publisher.registrar.admit import Result, Submission
-from publisher.registrar.remote import publish_ref, register_remote
+from publisher.registrar.remote import register_remote
 from publisher.set_status import Change, build_release
 from registry_client.errors import (
     ConfigError,
@@ -24,9 +26,11 @@ from registry_client.errors import (
     PublishError,
     RollbackError,
     SignatureError,
+    YankedError,
 )
 from registry_client.jsontext import dump_json, payload_digest_of
 from registry_client.models.release import ReleaseStatus
+from registry_client.resolve import Host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +97,7 @@ class Desk:
     def statuses(self) -> dict[str, str]:
         """The effective status of each version, as a fresh client sees it."""
         client = self.world.client(f"host-{self.world.now:%H%M%S}")
-        return {info.version: str(info.standing.effective) for info in client.versions(ID)}
+        return {info.version: str(info.standing.status) for info in client.versions(ID)}
 
 
 @pytest.fixture(params=["folder", "remote"])
@@ -117,8 +121,8 @@ def test_what_is_signed_is_what_is_indexed(desk: Desk) -> None:
     run = desk.register()
     assert Result.RELEASED in [outcome.result for outcome in run.outcomes]
     assert desk.indexed() == made
-    manifest = json.loads((desk.world.folder / PLACE / "manifest.json").read_bytes())
-    assert made["manifest"] == payload_digest_of(manifest)
+    published = json.loads((desk.world.folder / PLACE / "manifest.json").read_bytes())
+    assert made["manifest"] == payload_digest_of(published)
     assert (made["registry"], made["id"], made["version"]) == ("acme-registry", ID, VERSION)
     assert len(made["signatures"]) == 2
     (offer,) = desk.sent
@@ -126,7 +130,7 @@ def test_what_is_signed_is_what_is_indexed(desk: Desk) -> None:
     assert offer.digest_hex == payload_digest_of(made).hex
     (info,) = desk.world.client("reader").versions(ID)
     assert info.release is not None
-    assert (info.release.rollout, str(info.standing.effective)) == (10, "released")
+    assert (info.release.rollout, str(info.standing.status)) == (10, "released")
 
 
 def test_members_that_are_not_named_stay(desk: Desk) -> None:
@@ -249,10 +253,10 @@ def test_yanking_and_taking_it_back(desk: Desk) -> None:
 
 def test_a_release_for_another_registry_is_refused(desk: Desk) -> None:
     """Signed by the right key, it says nothing here: the registrar refuses it."""
-    manifest = json.loads((desk.world.folder / PLACE / "manifest.json").read_bytes())
+    published = json.loads((desk.world.folder / PLACE / "manifest.json").read_bytes())
     signer = desk.world.publishers["acme"][0]
     unsigned = build_release(
-        manifest, None, Change(ReleaseStatus.YANKED, reason="x"), "other-registry", desk.world.now
+        published, None, Change(ReleaseStatus.YANKED, reason="x"), "other-registry", desk.world.now
     )
     foreign = Submission("foreign", ID, VERSION, release=dump_json(sign(unsigned, signer)))
     outcome = desk.world.register([foreign]).outcomes[-1]
@@ -270,6 +274,67 @@ def test_a_stranger_cannot_set_a_status(desk: Desk) -> None:
     assert desk.statuses() == {VERSION: "released"}
 
 
+def test_what_a_host_sees_of_a_yank(desk: Desk) -> None:
+    """Gone with the reason, and back with the next revision."""
+    client = desk.world.client("kept", ttl=0)
+    assert client.resolve(ID).info.version == VERSION
+    desk.set("yanked", reason="loses data")
+    desk.register()
+    with pytest.raises(YankedError, match="loses data"):
+        client.resolve(ID)
+    desk.set("released")
+    desk.register()
+    assert client.resolve(ID).info.version == VERSION
+
+
+def test_a_rollout_that_grows(tmp_path: Path) -> None:
+    """0 % reaches no one, 100 % everyone, and what was offered stays offered on the way."""
+    world = World(tmp_path / "registry")
+    world.add_publisher("acme")
+    world.publish(ID, VERSION)
+    world.publish(ID, "1.1.0", change=Change(rollout=0))
+    world.register()
+    clients = {number: world.client("shared", ttl=0, host=Host(f"{number:032x}")) for number in range(20)}
+    reached: set[int] = set()
+    for rollout in (0, 10, 50, 100):
+        if rollout:
+            world.set_status(ID, "1.1.0", rollout=rollout)
+            world.register()
+        now = {n for n, client in clients.items() if client.check_update(ID, VERSION) is not None}
+        assert reached <= now
+        assert (rollout == 0) <= (not now)
+        assert (rollout == 100) <= (len(now) == 20)
+        reached = now
+
+
+@given(
+    st.lists(
+        st.builds(
+            Change,
+            status=st.none() | st.sampled_from(ReleaseStatus),
+            rollout=st.none() | st.integers(0, 100),
+            push=st.none() | st.booleans(),
+            force_update=st.none() | st.booleans(),
+            reason=st.just("because"),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_any_sequence_of_changes(changes: list[Change]) -> None:
+    """Revisions rise by one, each change has its say, and what it does not name stays."""
+    names = ("status", "rollout", "push", "forceUpdate")
+    current: dict[str, Any] | None = None
+    before: dict[str, Any] = {"status": "released", "rollout": 100, "push": True, "forceUpdate": False}
+    for number, change in enumerate(changes, 1):
+        current = build_release(manifest(), current, change, REGISTRY, START)
+        assert current["revision"] == number
+        wanted = (change.status, change.rollout, change.push, change.force_update)
+        expected = {n: before[n] if w is None else w for n, w in zip(names, wanted, strict=True)}
+        assert {name: current[name] for name in names} == expected
+        before = expected
+
+
 # -- what others push ---------------------------------------------------------------------------------------------
 
 
@@ -283,17 +348,17 @@ def remote(tmp_path: Path) -> Desk:
     return Desk(world, push_to_bare(world, tmp_path / "bare.git"))
 
 
-def _push(desk: Desk, files: dict[str, bytes], version: str = VERSION, digest: str = "f" * 64) -> str:
-    """Push a ref by hand, as anyone with a token for publish/* can."""
+def _push(desk: Desk, name: str, data: bytes, version: str = VERSION) -> None:
+    """Push a ref by hand, as anyone with a token for publish/* can, under the name that fits."""
     assert desk.bare is not None
+    digest = payload_digest_of(json.loads(data)).hex if data.startswith(b"{") else "f" * 64
     with open_destination(str(desk.bare), "main", os.environ) as destination:
-        destination.submit(Offer(ID, version, digest, files, "by hand\n"), desk.world.now)
-    return publish_ref(ID, version, digest)
+        destination.submit(Offer(ID, version, digest, {name: data}, "by hand\n"), desk.world.now)
 
 
 def _about(desk: Desk, **change: Any) -> dict[str, Any]:
-    manifest = json.loads((desk.world.folder / PLACE / "manifest.json").read_bytes())
-    return release(manifest, **{"forceUpdate": True, "rollout": 100, "revision": 1000, **change})
+    published = json.loads((desk.world.folder / PLACE / "manifest.json").read_bytes())
+    return release(published, **{"forceUpdate": True, "rollout": 100, "revision": 1000, **change})
 
 
 FOREIGN: dict[str, Callable[[Desk], bytes]] = {
@@ -311,7 +376,7 @@ FOREIGN: dict[str, Callable[[Desk], bytes]] = {
 @pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in FOREIGN.items()])
 def test_what_others_push_gets_into_no_signed_release(remote: Desk, make: Callable[[Desk], bytes]) -> None:
     """Members that stay come from this publisher's own documents alone, and so does the revision."""
-    _push(remote, {"release.json": make(remote)})
+    _push(remote, "release.json", make(remote))
     assert stated(remote.set(rollout=10)) == (1, "released", 10, True, False)
     remote.register()
     assert stated(remote.indexed()) == (1, "released", 10, True, False)
@@ -323,7 +388,7 @@ def test_a_release_is_never_signed_for_someone_elses_manifest(remote: Desk) -> N
     assert files is not None
     forged = json.loads(files.files["manifest.json"])
     forged["ui"]["remoteEntry"] = "https://evil.example/entry.js"
-    _push(remote, {"manifest.json": dump_json(sign(forged, ed25519("globex-1")))}, "1.1.0")
+    _push(remote, "manifest.json", dump_json(sign(forged, ed25519("globex-1"))), "1.1.0")
     with pytest.raises(NotFoundError):
         remote.set("released", "1.1.0")
 
@@ -437,4 +502,9 @@ def test_mistakes(
     found, document = run(capsys, "set-status", *arguments, *to)
     assert (found, document["error"]["kind"]) == (code, kind)
     assert document["error"]["message"]
+    assert main(["set-status", *arguments, *to]) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("error: ")
+    assert "Traceback" not in shown.err
     assert desk.world.snapshot() == before

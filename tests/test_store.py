@@ -17,7 +17,7 @@ import pytest
 
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError
-from registry_client.store import Directories, Store, View, write_atomic
+from registry_client.store import Directories, HeldBlocks, Store, View, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,7 +113,7 @@ from pathlib import Path
 import filelock, platformdirs
 from registry_client.digest import Digest
 from registry_client.errors import RegistryError
-from registry_client.store import Directories, Store, View
+from registry_client.store import Directories, HeldBlocks, Store, View
 store = Store(Directories.default(Path(sys.argv[1])), sys.argv[2])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write over the limit fails as on a full disk
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
@@ -124,7 +124,7 @@ from pathlib import Path
 import filelock, platformdirs, uuid
 from registry_client.digest import Digest
 from registry_client.errors import RegistryError
-from registry_client.store import Directories, Store, View
+from registry_client.store import Directories, HeldBlocks, Store, View
 store = Store(Directories.default(Path(sys.argv[1])), sys.argv[2])
 if os.geteuid() == 0:
     os.setuid(65534)  # root writes everywhere
@@ -135,7 +135,7 @@ out = {}
 for name, work in {
     "object": lambda: store.write_object(digest, b"new"),
     "view": lambda: store.write_view(View(digest, 2.0, 0.0, 3.0, digest, digest, True)),
-    "blocks": lambda: store.write_blocks(b"new"),
+    "blocks": lambda: store.write_blocks(HeldBlocks(2, b"new"), 1),
     "revisions": lambda: store.write_revisions("calendar", {"1.0.0": (9, "x")}),
     "id": store.install_id,
 }.items():
@@ -163,7 +163,7 @@ class TestNoRoom:
         home = open_folder
         store = Store(Directories.default(home), URL)
         store.write_view(VIEW)
-        store.write_blocks(b"old")
+        store.write_blocks(HeldBlocks(1, b"old"), 1)
         store.write_revisions("calendar", {"1.0.0": (3, "x")})
         store.write_object(DIGEST, DATA)
         with store.locked(1):
@@ -273,12 +273,12 @@ class TestState:
     def test_blocks(self, store: Store) -> None:
         """Blocks are kept as bytes, and not written again when unchanged."""
         assert store.read_blocks() is None
-        store.write_blocks(b"one")
+        store.write_blocks(HeldBlocks(1, b"one"), 1)
         inode = (store.state / "blocks.json").stat().st_ino
-        store.write_blocks(b"one")
+        store.write_blocks(HeldBlocks(1, b"one"), 1)
         assert (store.state / "blocks.json").stat().st_ino == inode
-        store.write_blocks(b"two")
-        assert store.read_blocks() == b"two"
+        store.write_blocks(HeldBlocks(2, b"two"), 1)
+        assert store.read_blocks() == HeldBlocks(2, b"two")
 
     def test_revisions(self, store: Store) -> None:
         """Revisions are kept per plugin; entries of other types are left out."""

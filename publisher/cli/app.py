@@ -69,5 +69,13 @@ def _options(
     _show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    _json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="One JSON document on stdout and nothing else; also after the command.",
+            is_eager=True,
+        ),
+    ] = False,
 ) -> None:
     """Publish plugins to a registry, and keep a registry."""

@@ -115,7 +115,9 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     ),
     "policy unblock": (
         "Lift a plugin's blocks.",
-        "publisher registry policy unblock . calendar --versions '<1.2' --key blocks.pem",
+        "publisher registry policy unblock . calendar --key blocks.pem",
+        "publisher registry policy unblock . calendar --versions '<1.2' \\",
+        "  --key blocks.pem",
     ),
 }
 

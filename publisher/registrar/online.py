@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from publisher.tree import TIMESTAMP
-from publisher.tuf_repository import DEFAULT_DAYS, is_complete, metadata_path, parse_metadata
+from publisher.tuf_repository import DEFAULT_DAYS, is_complete, metadata_path, parse_metadata, read_metadata
 from registry_client.errors import RegistrarError, VerificationError
 
 if TYPE_CHECKING:
@@ -61,8 +61,29 @@ def drop_unverified(tree: Overlay, authority: Authority, *, from_scratch: bool =
             raise RegistrarError(f"{TIMESTAMP}: is not signed by the registry's online key", hint=_HINT)
         tree.delete(TIMESTAMP)
         data = None
-    if data is None and any(kept.values()) and not from_scratch:
+    if from_scratch:
+        return
+    if data is None and any(kept.values()):
         raise RegistrarError(f"{TIMESTAMP}: is missing, although there is an index", hint=_HINT)
+    if data is not None:
+        _check_named(tree, data, kept)
+
+
+def _check_named(tree: Overlay, timestamp: bytes, kept: Mapping[str, int]) -> None:
+    """Refuse to use a version twice: hosts would take the new file for the one that they know.
+
+    Raises:
+        RegistrarError: the newest version that the metadata above names is missing or does not verify.
+    """
+    named = {"snapshot": parse_metadata(timestamp, "timestamp", TIMESTAMP).signed.snapshot_meta.version}
+    if kept["snapshot"]:
+        meta = read_metadata(tree, "snapshot", kept["snapshot"]).signed.meta.get("registrar.json")
+        named["registrar"] = meta.version if meta is not None else 0
+    for role, version in named.items():
+        if version > kept[role]:
+            raise RegistrarError(
+                f"{metadata_path(role, version)}: is missing, or not as the online key signed it", hint=_HINT
+            )
 
 
 def _newest(tree: Overlay, role: str, delegator: Root | Targets, *, from_scratch: bool) -> int:

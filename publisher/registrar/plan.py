@@ -92,7 +92,7 @@ def on_main(tree: Overlay, state: State) -> Iterable[Submission]:
         plugin_id, version, manifest, _ = match.groups()
         row = state.get(plugin_id, version)
         data = tree.read(path)
-        if data is None or (manifest and row is not None and _signed_before(data, path, row)):
+        if data is None or (manifest and row is not None and _signed_before(data, path, row, tree)):
             continue
         if manifest:
             yield Submission(path, plugin_id, version, manifest=data, path=path)
@@ -100,14 +100,20 @@ def on_main(tree: Overlay, state: State) -> Iterable[Submission]:
             yield Submission(path, plugin_id, version, release=data)
 
 
-def _signed_before(data: bytes, path: str, row: Row) -> bool:
-    """Whether this is a manifest as it was before it was re-signed: that file stays, for caches and locks."""
+def _signed_before(data: bytes, path: str, row: Row, tree: Overlay) -> bool:
+    """Whether this is a manifest as it was before it was re-signed: that file stays, for caches and locks.
+
+    With a signature that the newest file does not have, it is re-signed once more, in place.
+    """
     if row.path == path:
         return False
     try:
-        return parse_manifest(data, path).payload_digest == row.payload_digest
+        document = parse_manifest(data, path)
+        newest = parse_manifest(tree.read(row.path) or b"", row.path)
     except RegistryError:
         return False
+    keyids, known = ({item.keyid for item in found.model.signatures} for found in (document, newest))
+    return document.payload_digest == row.payload_digest and keyids <= known
 
 
 def _repair(inputs: Inputs, state: State) -> None:

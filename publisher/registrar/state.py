@@ -16,6 +16,8 @@ from registry_client.models.index import SHARD_LIMIT, IndexLine
 from registry_client.names import container_name, parse_version
 from registry_client.shards import bits_of
 
+_decode = json.JSONDecoder().decode  # json.loads looks at its options again for each of the many lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -214,7 +216,7 @@ def read_rows(data: bytes, where: str) -> list[Row]:
         raise DocumentError(where, [Problem("$", f"more than {SHARD_LIMIT} bytes")])
     try:
         lines = [text.removesuffix(",") for text in data.decode().split("\n")[1:-2]]
-        return [Row(json.loads(text), text) for text in lines]
+        return [Row(_decode(text), text) for text in lines]
     except ValueError as e:
         raise DocumentError(where, [Problem("$", "not an index shard with one line per version")]) from e
 

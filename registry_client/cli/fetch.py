@@ -31,12 +31,15 @@ def download(
             show_default=False,
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files of the same names that have other content.")
+    ] = False,
     _json: JsonFlag = False,
 ) -> None:
     """Download a version's artifacts, verified, and print their paths.
 
-    A file appears in the folder complete and with its signed digest, or not at all; one of the same name is
-    replaced.
+    A file appears in the folder complete and with its signed digest, or not at all. One that is there already is
+    kept; another file of the same name is replaced only with --force.
     """
     state = state_of(ctx)
     plugin_id, range_text = parse_spec(spec)
@@ -45,7 +48,9 @@ def download(
     for warning in found.warnings:
         state.output.warn(warning)
     with progress_bars(state.output) as progress:
-        paths = client.download(found.manifest, output, ecosystem=ecosystem, progress=progress)
+        paths = client.download(
+            found.manifest, output, ecosystem=ecosystem, overwrite=force, progress=progress
+        )
     artifacts = [a for a in found.manifest.model.artifacts or () if ecosystem in {None, a.ecosystem}]
     document = {
         "id": plugin_id,

@@ -43,7 +43,7 @@ class Document(BaseModel):
         strict=True,
         extra="ignore",
         alias_generator=to_camel,
-        validate_by_name=True,
+        validate_by_name=False,  # else `initial_status` would be read as `initialStatus`, but not by who reads the raw JSON
         validate_by_alias=True,
         use_attribute_docstrings=True,
         allow_inf_nan=False,
@@ -227,10 +227,18 @@ def json_path(location: tuple[int | str, ...]) -> str:
 def problems_of(error: ValidationError) -> list[Problem]:
     """Everything pydantic found, as JSON paths and messages."""
     found = []
-    for item in error.errors(include_url=False, include_context=False):
+    items = error.errors(include_url=False, include_context=False)
+    locations = [item["loc"] for item in items]
+    for item in items:
+        if item["type"] == "too_short" and any(_is_below(loc, item["loc"]) for loc in locations):
+            continue  # pydantic counts the items that are right; what is wrong with the others is listed too
         message = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
         found.append(Problem(json_path(item["loc"]), message[:1].lower() + message[1:]))
     return found
+
+
+def _is_below(location: tuple[int | str, ...], top: tuple[int | str, ...]) -> bool:
+    return len(location) > len(top) and location[: len(top)] == top
 
 
 def validate(model: type[D], data: bytes, where: str, error: type[DocumentError] = DocumentError) -> D:
