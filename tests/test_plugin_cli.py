@@ -247,7 +247,8 @@ def test_status_tells_what_is_known_here(bench: Bench) -> None:
     assert len(document["installationId"]) == 32
     text = bench.run("status").out
     assert "acme-old  <2  disable  since" in text
-    assert max(map(len, text.splitlines())) <= 130
+    short = [line for line in text.splitlines() if "/" not in line]  # folders are as long as they are
+    assert max(map(len, short)) <= 90
 
 
 def test_refresh_says_whether_something_changed(bench: Bench) -> None:

@@ -28,6 +28,7 @@ from publisher.tree import MemoryTree, Tree
 from registry_client.digest import Digest
 from registry_client.errors import GitError, PublishError, RegistrarError
 from registry_client.jsontext import dump_json, payload_digest_of
+from registry_client.signed import verify_manifest
 
 if TYPE_CHECKING:
     from publisher.registrar.run import Options, Run
@@ -275,7 +276,7 @@ def test_a_submission_that_breaks_the_code_is_refused(
     """The last line of defence: an error that nobody thought of refuses one submission and names its kind."""
     hosted.publish("acme-x", "1.0.0")
     hosted.publish("acme-y", "1.0.0")
-    honest = admit.verify_manifest
+    honest = verify_manifest
 
     def breaks(document: Any, keys: Any) -> Any:
         if document.model.id == "acme-x":
