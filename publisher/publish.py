@@ -18,6 +18,7 @@ from registry_client.errors import (
     DocumentError,
     ManifestError,
     PublishError,
+    SignatureError,
     VersionExistsError,
 )
 from registry_client.jsontext import dump_json, payload_digest_of
@@ -275,7 +276,12 @@ def _may_publish(data: bytes, tree: Tree) -> None:
     document = parse_manifest(data, "manifest.json")
     keys = publisher_of(tree, document.model.id)
     if keys is not None:
-        verify_manifest(document, keys)
+        try:
+            verify_manifest(document, keys)
+        except SignatureError as e:
+            raise SignatureError(
+                e.message, hint=f"Give a current key of publisher {keys.publisher.id!r} with --key."
+            ) from e
         return
     raise PublishError(
         f"no publisher of this registry may publish {document.model.id!r}",

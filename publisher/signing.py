@@ -130,6 +130,12 @@ def _from_file(path: Path, environ: Mapping[str, str], ask: Callable[[str], str]
         raise ConfigError(
             f"{path}: the private key cannot be read ({e.strerror})", hint="Make one with 'publisher keygen'."
         ) from e
+    if b"PRIVATE KEY" not in pem:
+        private = path.name.removesuffix(".pub.json")
+        hint = f"That is a public key; give the private one: {private}" if private != path.name else ""
+        raise ConfigError(
+            f"{path}: is not a PKCS8 PEM private key", hint=hint or "Make a key with 'publisher keygen'."
+        )
     if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077 and not _is_public_knowledge(pem):
         raise ConfigError(
             f"{path}: others can read this private key (mode {stat.S_IMODE(status.st_mode):04o})",

@@ -329,3 +329,12 @@ def test_no_more_than_sixteen_signatures() -> None:
     sign_document(DOCUMENT, signers[:16])
     with pytest.raises(ConfigError, match="more than 16"):
         sign_document(DOCUMENT, signers)
+
+
+def test_a_public_key_file_is_told_apart(tmp_path: Path) -> None:
+    """Given in place of the private key, it is named for what it is, whatever its mode."""
+    path = tmp_path / "acme.pem.pub.json"
+    path.write_text('{"keyid": "00"}')
+    with pytest.raises(ConfigError, match="is not a PKCS8 PEM private key") as caught:
+        load_signer(f"file:{path}", environ={})
+    assert "That is a public key; give the private one: acme.pem" in caught.value.hint

@@ -176,8 +176,9 @@ def _tell(prepared: Prepared, place: str | None, *, dry_run: bool) -> None:
         text = f"{plugin_id} {version} would be published ({prepared.payload_digest})"
     else:
         text = f"{plugin_id} {version} is offered at {place} ({prepared.payload_digest})"
-        note("The registrar takes it into the index on its next run: 'publisher registry register'.")
     emit({name: value for name, value in document.items() if value}, text)
+    if place is not None:
+        note("The registrar takes it into the index on its next run: 'publisher registry register'.")
 
 
 def _version(source: Source, version: str | None, bump: Bump | None) -> str:
