@@ -120,15 +120,15 @@ def load_root(tree: Tree, pinned: bytes) -> Root:
         VerificationError: a root in between is not signed by the one before it and by itself.
     """
     metadata: Metadata[Any] = parse_metadata(pinned, "root", "the pinned root")
-    _verify("root", metadata, metadata.signed, "the pinned root")
+    verify_role("root", metadata, metadata.signed, "the pinned root")
     root: Root = metadata.signed
     while tree.read(f"metadata/{root.version + 1}.root.json") is not None:
         following = read_metadata(tree, "root", root.version + 1)
         where = f"metadata/{root.version + 1}.root.json"
         if following.signed.version != root.version + 1:
             raise VerificationError(f"{where}: states version {following.signed.version}")
-        _verify("root", following, root, where)
-        _verify("root", following, following.signed, where)
+        verify_role("root", following, root, where)
+        verify_role("root", following, following.signed, where)
         root = following.signed
     return root
 
@@ -157,7 +157,7 @@ def _verified(tree: Tree, role: str, delegator: Root | Targets) -> Targets:
     version = latest_version(tree, role)
     metadata = read_metadata(tree, role, version)
     where = f"metadata/{version}.{role}.json"
-    _verify(role, metadata, delegator, where)
+    verify_role(role, metadata, delegator, where)
     if metadata.signed.version != version:
         raise VerificationError(f"{where}: states version {metadata.signed.version}")
     signed: Targets = metadata.signed
@@ -170,10 +170,6 @@ def verify_role(role: str, metadata: Metadata[Any], delegator: Root | Targets, w
     Raises:
         SignatureError: it does not.
     """
-    _verify(role, metadata, delegator, where)
-
-
-def _verify(role: str, metadata: Metadata[Any], delegator: Root | Targets, where: str) -> None:
     try:
         delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
     except (RepositoryError, ValueError) as e:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.world import World
 
+from publisher.maintain.renew import renew
 from publisher.registrar.admit import Result
 from publisher.registrar.online import drop_unverified
 from publisher.tree import Overlay
@@ -67,6 +68,13 @@ def test_an_edited_timestamp_is_never_built_on(
         world.register()
     assert "Git history" in caught.value.hint
     assert {path: data for path, data in world.snapshot().items() if path in before} == before
+
+
+def test_renewing_does_not_build_on_it_either(world: World) -> None:
+    """The daily renewal has the same key at hand, and looks as closely."""
+    edit(newest(world, "timestamp"), lambda signed: signed.update(version=2**30))
+    with pytest.raises(RegistrarError, match="is not signed by the registry's online key"):
+        renew(world.desk(world.keys.online), force=True)
 
 
 @pytest.mark.parametrize("role", ["registrar", "snapshot"])

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from publisher.registrar.gate import check_candidate
+from publisher.registrar.online import drop_unverified
 from publisher.registrar.retention import collect_garbage
 from publisher.registrar.write import write_above
 from publisher.tuf_repository import OFFLINE, keyids_for, latest_version, read_metadata, read_newest
@@ -52,6 +53,7 @@ def renew(desk: Desk, *, force: bool = False, roles: Collection[str] = _ORDER) -
     Raises:
         RegistrarError: the client would refuse the result; nothing is written.
     """
+    drop_unverified(desk.tree, desk.authority)  # nothing is signed on top of what somebody else put there
     found: dict[str, str] = {}
     for role in _ORDER[:4]:
         found[role] = _renew(desk, role, force=force) if role in roles else "fine"
