@@ -161,6 +161,14 @@ class GitError(PublishError):
     """A Git command failed. Its output is in the message, with credentials removed."""
 
 
+class GitHubError(PublishError):
+    """GitHub's API refuses or does not answer. `status` is the HTTP status code, or None where there was no answer."""
+
+    def __init__(self, message: str, *, status: int | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
 class RegistrarError(RegistryError):
     """The registrar refuses to write a new index."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from registry_client.cli.env import Environment
     from registry_client.cli.output import Output
 
-_EXTRA = ("jsonschema", "referencing")
+_EXTRA = ("github", "jsonschema", "referencing")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
