@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher.cli import plugins, policy, registry, upkeep
+from publisher.cli import plugins, policy, publish, registry, status, upkeep
 from publisher.cli.common import output
 from publisher.cli.help import EPILOG, command
 
@@ -30,9 +30,9 @@ registry_app = typer.Typer(
 _PLUGIN_COMMANDS: tuple[Callable[..., None], ...] = (
     plugins.check,
     plugins.pack,
-    plugins.publish,
-    plugins.set_status,
-    plugins.yank,
+    publish.publish,
+    status.set_status,
+    status.yank,
     plugins.keygen,
     plugins.sign,
 )

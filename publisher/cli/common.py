@@ -11,7 +11,7 @@ import typer
 from publisher.cli import env
 from publisher.signing import ask_passphrase, load_signer
 from registry_client.digest import Digest
-from registry_client.errors import ConfigError, Problem
+from registry_client.errors import ConfigError, ManifestError, Problem
 from registry_client.jsontext import KIB, parse_json
 from registry_client.keys import load_key
 
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Key, Signer
 
     from publisher.maintain.desk import Desk
+    from publisher.source import Source
     from registry_client.cli.output import Output
 
+SourceArgument = Annotated[
+    Path, typer.Argument(metavar="PATH", help="The plugin's folder, or its manifest.json.")
+]
 DirArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The registry's folder.")]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")
@@ -63,7 +67,9 @@ RootDigestOption = Annotated[
 ToOption = Annotated[
     str,
     typer.Option(
-        "--to", metavar="REGISTRY", help="The registry: a folder with one in it, or any Git remote."
+        "--to",
+        metavar="REGISTRY",
+        help="The registry: a folder with one in it, any Git remote, or OWNER/REPO on GitHub.",
     ),
 ]
 
@@ -163,3 +169,27 @@ def parse_digest(text: str | None) -> Digest | None:
 def problems_json(problems: Iterable[Problem]) -> list[dict[str, str]]:
     """Problems for `--json`."""
     return [{"path": problem.path, "message": problem.message} for problem in problems]
+
+
+def wanted_version(source: Source, version: str | None, bump: str | None) -> str:
+    """The version to publish: given, bumped, or the manifest's.
+
+    Raises:
+        ConfigError: none of them, or two.
+    """
+    from publisher.source import bump as raise_version
+    from registry_client.names import check_version
+
+    current = source.model.version
+    if version is not None and bump is not None:
+        raise ConfigError("--version and --bump exclude each other")
+    if version is not None:
+        try:
+            return check_version(version.removeprefix("v"))
+        except ValueError as e:
+            raise ConfigError(f"--version: {e}") from e
+    if current is None:
+        raise ManifestError(str(source.path), [], hint="Add a version, or give --version.")
+    if bump is None:
+        return current
+    return raise_version(current, bump)

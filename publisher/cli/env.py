@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 from publisher.git import TOKEN_VARIABLE
-from publisher.signing import KEY_VARIABLE
+from publisher.signing import KEY_VARIABLE, PASSPHRASE_VARIABLE
 from registry_client.errors import ConfigError
 
 ALLOW_DEV_KEYS = "PLUGIN_REGISTRY_ALLOW_DEV_KEYS"
 ROOT_DIGEST = "PLUGIN_REGISTRY_ROOT_DIGEST"
+JOB_TOKEN = "GITHUB_TOKEN"  # noqa: S105  (the variable's name)
+_SECRETS = (TOKEN_VARIABLE, JOB_TOKEN, KEY_VARIABLE, PASSPHRASE_VARIABLE)
 
 
 def environ() -> Mapping[str, str]:
@@ -44,10 +47,41 @@ def default_key() -> str | None:
     return f"envvar:{KEY_VARIABLE}" if os.environ.get(KEY_VARIABLE) else None
 
 
+def secrets() -> list[str]:
+    """The values that may be printed nowhere."""
+    return [value for name in _SECRETS if (value := os.environ.get(name, "").strip())]
+
+
+def in_actions() -> bool:
+    """Whether this is a step of a GitHub Actions job."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def summary_file() -> Path | None:
+    """The Markdown file that GitHub Actions shows on a run's page, or None elsewhere."""
+    return _actions_file("GITHUB_STEP_SUMMARY")
+
+
+def output_file() -> Path | None:
+    """The file from which GitHub Actions takes a step's outputs, or None elsewhere."""
+    return _actions_file("GITHUB_OUTPUT")
+
+
+def _actions_file(name: str) -> Path | None:
+    value = os.environ.get(name, "") if in_actions() else ""
+    return Path(value) if value else None
+
+
+def tag() -> str | None:
+    """The tag that a GitHub Actions job runs for, or None."""
+    env = os.environ
+    return env.get("GITHUB_REF_NAME") if in_actions() and env.get("GITHUB_REF_TYPE") == "tag" else None
+
+
 def provenance() -> dict[str, str]:
     """Where this is being built, as GitHub Actions says it; empty elsewhere."""
     env = os.environ
-    if env.get("GITHUB_ACTIONS") != "true":
+    if not in_actions():
         return {}
     server, repository = env.get("GITHUB_SERVER_URL", ""), env.get("GITHUB_REPOSITORY", "")
     found = {
@@ -60,4 +94,18 @@ def provenance() -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-__all__ = ["ALLOW_DEV_KEYS", "ROOT_DIGEST", "TOKEN_VARIABLE", "default_key", "environ", "now", "provenance"]
+__all__ = [
+    "ALLOW_DEV_KEYS",
+    "JOB_TOKEN",
+    "ROOT_DIGEST",
+    "TOKEN_VARIABLE",
+    "default_key",
+    "environ",
+    "in_actions",
+    "now",
+    "output_file",
+    "provenance",
+    "secrets",
+    "summary_file",
+    "tag",
+]

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from registry_client.cli.guard import guarded
-from registry_client.errors import ConfigError
+from registry_client.errors import ConfigError, RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,11 +39,20 @@ def _run(arguments: list[str], output: Output, environment: Environment) -> int:
             "the command 'publisher' needs the extra of that name",
             hint="pip install 'plugin-registry[publisher]'",
         ) from e
+    from publisher.cli import actions, env
     from publisher.cli.common import use_output
     from registry_client.cli.runner import run_app
 
     use_output(output)
-    return run_app(app, arguments, "publisher", output, output)
+    output.filters.append(actions.redactor(env.secrets()))
+    if not env.in_actions():
+        return run_app(app, arguments, "publisher", output, output)
+    output.filters.append(actions.defuse)
+    try:
+        return run_app(app, arguments, "publisher", output, output)
+    except RegistryError as e:
+        actions.report(e)
+        raise
 
 
 if __name__ == "__main__":

@@ -1,68 +1,28 @@
-"""Commands for plugin authors: check, pack, publish, set-status, yank, keygen, sign."""
+"""Commands for plugin authors that reach no registry: check, pack, keygen, sign."""
 
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from publisher.cli import env
 from publisher.cli.common import (
-    BranchOption,
     DevKeysOption,
     JsonOption,
     KeysOption,
     PublicKeysOption,
-    ToOption,
+    SourceArgument,
     emit,
     load_signers,
     note,
     problems_json,
+    wanted_version,
 )
-from publisher.set_status import Change
-from registry_client.errors import ConfigError, DocumentError, ManifestError, PublishError
-from registry_client.models.release import ReleaseStatus
+from registry_client.errors import ConfigError, DocumentError, PublishError
 from registry_client.store import write_atomic
-
-if TYPE_CHECKING:
-    from publisher.publish import Prepared
-    from publisher.source import Source
-
-SourceArgument = Annotated[
-    Path, typer.Argument(metavar="PATH", help="The plugin's folder, or its manifest.json.")
-]
-StatusOption = Annotated[ReleaseStatus | None, typer.Option("--status", help="How it may be used.")]
-RolloutOption = Annotated[
-    int | None,
-    typer.Option(
-        "--rollout", metavar="PERCENT", min=0, max=100, help="Share of installations that get it; 0 stops it."
-    ),
-]
-PushOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--push/--no-push", help="Offer it as an update to existing installations, or to new ones only."
-    ),
-]
-ForceOption = Annotated[
-    bool | None,
-    typer.Option("--force-update/--no-force-update", help="Hosts should apply it without asking."),
-]
-ReasonOption = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", help="Why; needed for deprecated and yanked.")
-]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Do everything but write or push.")]
-
-
-class Bump(StrEnum):
-    """Which part of a version is raised."""
-
-    PATCH = "patch"
-    MINOR = "minor"
-    MAJOR = "major"
 
 
 def check(path: SourceArgument = Path(), json_output: JsonOption = False) -> None:
@@ -93,7 +53,7 @@ def pack(
     from publisher.source import load_source, read_artifact
 
     source = load_source(path)
-    wanted = _version(source, version, None)
+    wanted = wanted_version(source, version, None)
     folder = output if output is not None else source.folder / "dist"
     rows = []
     for index, item in enumerate(source.model.artifacts or ()):
@@ -108,181 +68,6 @@ def pack(
             f"{source.path}: no artifact is to be packed", hint="Add an artifact with 'pack' to the manifest."
         )
     emit({"archives": rows}, "\n".join(f"{r['path']}  {r['digest']}  {r['size']} bytes" for r in rows))
-
-
-def publish(
-    path: SourceArgument = Path(),
-    to: ToOption = ".",
-    key: KeysOption = None,
-    public_key: PublicKeysOption = None,
-    version: Annotated[
-        str | None, typer.Option("--version", metavar="VERSION", help="Publish as this version.")
-    ] = None,
-    bump: Annotated[Bump | None, typer.Option("--bump", help="Raise the version, and write it back.")] = None,
-    status: StatusOption = None,
-    rollout: RolloutOption = None,
-    push: PushOption = None,
-    force_update: ForceOption = None,
-    reason: ReasonOption = None,
-    artifact_url: Annotated[
-        str | None,
-        typer.Option(
-            "--artifact-url", metavar="TEMPLATE", help="Where archives are placed: {id}, {version}, {name}."
-        ),
-    ] = None,
-    branch: BranchOption = "main",
-    dry_run: DryRunOption = False,
-    allow_dev_keys: DevKeysOption = False,
-    json_output: JsonOption = False,
-) -> None:
-    """Publish a version: pack, fill in digests, provenance and time, sign, check, and offer it to the registrar.
-
-    The same content again is a no-op; other content under a published version is refused.
-    """
-    from publisher.destination import open_destination
-    from publisher.publish import Publication, prepare
-    from publisher.source import load_source, with_version
-
-    source = load_source(path)
-    wanted = _version(source, version, bump)
-    change = Change(status, rollout, push, force_update, reason)
-    signers = load_signers(key, public_keys=public_key, allow_dev_keys=allow_dev_keys)
-    publication = Publication(source, wanted, change, signers, env.provenance(), artifact_url)
-    now = env.now()
-    with open_destination(to, branch, env.environ()) as destination:
-        prepared = prepare(publication, destination, now)
-        place = None
-        if prepared.offer is not None and not dry_run:
-            place = destination.submit(prepared.offer, now)
-    if bump is not None and not dry_run:
-        write_atomic(source.path, with_version(source, wanted))
-    _tell(prepared, place, dry_run=dry_run)
-
-
-def _tell(prepared: Prepared, place: str | None, *, dry_run: bool) -> None:
-    plugin_id, version = prepared.manifest["id"], prepared.manifest["version"]
-    document: dict[str, Any] = {
-        "id": plugin_id,
-        "version": version,
-        "payloadDigest": prepared.payload_digest,
-        "manifestUrl": prepared.manifest_url,
-        "result": "unchanged" if prepared.offer is None else "dry run" if dry_run else "offered",
-        "place": place,
-        "note": prepared.note,
-    }
-    if prepared.note:
-        text = prepared.note
-    elif dry_run:
-        text = f"{plugin_id} {version} would be published ({prepared.payload_digest})"
-    else:
-        text = f"{plugin_id} {version} is offered at {place} ({prepared.payload_digest})"
-    emit({name: value for name, value in document.items() if value}, text)
-    if place is not None:
-        note("The registrar takes it into the index on its next run: 'publisher registry register'.")
-
-
-def _version(source: Source, version: str | None, bump: Bump | None) -> str:
-    """The version to publish: given, bumped, or the manifest's.
-
-    Raises:
-        ConfigError: none of them, or two.
-    """
-    from publisher.source import bump as raise_version
-    from registry_client.names import check_version
-
-    current = source.model.version
-    if version is not None and bump is not None:
-        raise ConfigError("--version and --bump exclude each other")
-    if version is not None:
-        try:
-            return check_version(version.removeprefix("v"))
-        except ValueError as e:
-            raise ConfigError(f"--version: {e}") from e
-    if current is None:
-        raise ManifestError(str(source.path), [], hint="Add a version, or give --version.")
-    if bump is None:
-        return current
-    return raise_version(current, bump.value)
-
-
-def set_status(
-    plugin_id: Annotated[str, typer.Argument(metavar="ID", help="The plugin.")],
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version.")],
-    to: ToOption = ".",
-    status: StatusOption = None,
-    rollout: RolloutOption = None,
-    push: PushOption = None,
-    force_update: ForceOption = None,
-    reason: ReasonOption = None,
-    key: KeysOption = None,
-    public_key: PublicKeysOption = None,
-    branch: BranchOption = "main",
-    dry_run: DryRunOption = False,
-    allow_dev_keys: DevKeysOption = False,
-    json_output: JsonOption = False,
-) -> None:
-    """Sign a new status for a published version: roll it out, push it, deprecate it, yank it."""
-    change = Change(status, rollout, push, force_update, reason)
-    if change == Change():
-        raise ConfigError(
-            "nothing to change was given",
-            hint="Give --status, --rollout, --push, --force-update or --reason.",
-        )
-    _set_status(plugin_id, version, to, change, key, public_key, branch, dry_run, allow_dev_keys)
-
-
-def yank(
-    plugin_id: Annotated[str, typer.Argument(metavar="ID", help="The plugin.")],
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version.")],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; people see it.")],
-    to: ToOption = ".",
-    key: KeysOption = None,
-    public_key: PublicKeysOption = None,
-    branch: BranchOption = "main",
-    dry_run: DryRunOption = False,
-    allow_dev_keys: DevKeysOption = False,
-    json_output: JsonOption = False,
-) -> None:
-    """Yank a version: it is not resolved any more; its bytes stay. Short for set-status --status yanked."""
-    change = Change(ReleaseStatus.YANKED, reason=reason)
-    _set_status(plugin_id, version, to, change, key, public_key, branch, dry_run, allow_dev_keys)
-
-
-def _set_status(
-    plugin_id: str,
-    version: str,
-    to: str,
-    change: Change,
-    key: list[str] | None,
-    public_key: list[Path] | None,
-    branch: str,
-    dry_run: bool,
-    allow_dev_keys: bool,
-) -> None:
-    from publisher.destination import open_destination
-    from publisher.set_status import prepare_release
-    from registry_client.names import check_plugin_id, check_version
-
-    try:
-        check_plugin_id(plugin_id)
-        check_version(version)
-    except ValueError as e:
-        raise ConfigError(str(e)) from e
-    signers = load_signers(key, public_keys=public_key, allow_dev_keys=allow_dev_keys)
-    now = env.now()
-    with open_destination(to, branch, env.environ()) as destination:
-        prepared = prepare_release(plugin_id, version, change, signers, destination, now)
-        place = (
-            destination.submit(prepared.offer, now) if prepared.offer is not None and not dry_run else None
-        )
-    release = prepared.release
-    stated = f"status {release['status']}, rollout {release['rollout']} %, revision {release['revision']}"
-    text = (
-        prepared.note
-        or f"{plugin_id} {version}: {stated}{f', offered at {place}' if place else ' (dry run)'}"
-    )
-    row = {"id": plugin_id, "version": version, "release": release, "place": place, "note": prepared.note}
-    emit({name: value for name, value in row.items() if value}, text)
 
 
 def keygen(

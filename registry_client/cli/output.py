@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from registry_client.cli.text import clean, clean_lines, paint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from registry_client.errors import RegistryError
 
@@ -34,6 +34,9 @@ class Output:
     Args:
         as_json: write one JSON document instead of text.
         colour: True or False where someone insists, None to decide by the terminal.
+
+    Attributes:
+        filters: what everything that is written goes through.
     """
 
     def __init__(self, *, as_json: bool, colour: bool | None) -> None:
@@ -41,6 +44,7 @@ class Output:
         self.verbose = False
         self.warnings: list[str] = []
         self._colour = colour
+        self.filters: list[Callable[[str], str]] = []
 
     @property
     def coloured(self) -> bool:
@@ -120,6 +124,8 @@ class Output:
 
     def _write(self, stream: TextIO, text: str) -> None:
         """Write all of a text now. A reader that went away is no error worth words."""
+        for change in self.filters:
+            text = change(text)
         try:
             try:
                 stream.write(text)
