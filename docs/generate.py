@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+import yaml
 
 from publisher.cli.app import app as publisher_app
 from publisher.registrar.admit import MAX_IN_TREE
@@ -37,7 +38,7 @@ from registry_client.shards import SPLIT_ABOVE
 from registry_client.status import MEANING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 DOCS = Path(__file__).resolve().parent
 _KINDS = ("source", "manifest", "release", "publisher", "policy", "blocks", "index", "registry")
@@ -300,7 +301,29 @@ def _options(command: Any, head: str) -> list[str]:
 
 # -- files -------------------------------------------------------------------------------------------------------
 
+
+def action() -> list[str]:
+    """The inputs and outputs of the action that plugin repositories use."""
+    text = (DOCS.parent / ".github/actions/publish/action.yml").read_text("utf-8")
+    described: dict[str, Any] = yaml.safe_load(text)
+    inputs = [
+        (f"`{name}`", "yes" if item.get("required") else "", f"{item['description']}.")
+        for name, item in described["inputs"].items()
+    ]
+    outputs = [(f"`{name}`", f"{item['description']}.") for name, item in described["outputs"].items()]
+    return [*table(("input", "required", "meaning"), inputs), "", *table(("output", "meaning"), outputs)]
+
+
+def example(name: str) -> Callable[[], list[str]]:
+    """An example plugin's workflow, whole."""
+    path = DOCS.parent / "examples" / name / ".github" / "workflows" / "plugin-ci.yml"
+    return lambda: ["```yaml", *path.read_text("utf-8").rstrip().split("\n"), "```"]
+
+
 PARTS = {
+    "action": action,
+    "archive-workflow": example("hello-world"),
+    "remote-workflow": example("calendar"),
     "documents": documents,
     "statuses": statuses,
     "rollout": rollout,

@@ -2,11 +2,13 @@
 
 Code blocks are marked by what they are. `sh` and `python` blocks are run, in the order of the page, in one empty
 folder and one shell, with the real commands; the port 8765 stands for a free one. `text`, `json` and `mermaid` blocks
-are shown only: what needs GitHub, a KMS or cron.
+are shown only: what needs GitHub, a KMS or cron. Commands of ours in them are parsed all the same, and `yaml` blocks are workflows, which
+must be valid ones.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -16,15 +18,21 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+import yaml
+
+from publisher.cli.app import app as publisher_app
+from registry_client.cli.app import app as plugin_app
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = sorted(
     path.relative_to(REPOSITORY).as_posix()
     for path in (REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *(REPOSITORY / "docs").rglob("*.md"))
 )
-RUN, SHOWN = {"sh", "python"}, {"text", "json", "mermaid"}
+RUN, SHOWN = {"sh", "python"}, {"text", "json", "mermaid", "yaml"}
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _TEST = re.compile(r"\b(tests/[a-z_/]+\.py)::(?:\w+::)?(\w+)(?:\[([^\]]+)\])?")
@@ -154,6 +162,81 @@ def test_links_lead_somewhere(page: str) -> None:
         if not target.exists() or anchor not in anchors(str(target.resolve().relative_to(REPOSITORY))):
             broken.append(link)
     assert broken == []
+
+
+def shown_commands() -> list[tuple[str, list[str]]]:
+    """Page and words of each command of ours in a block that is shown only."""
+    found = []
+    for page in PAGES:
+        for block in blocks(page):
+            lines = re.sub(r" *\\\n *", " ", block.text).splitlines() if block.language == "text" else []
+            for line in lines:
+                if re.search(r"\S {3}|→", line):  # a drawing
+                    continue
+                words = shlex.split(re.sub(r"^(\$ )?([A-Z_]+=\S+ )*", "", line.strip()), comments=True) or [
+                    ""
+                ]
+                ours = list(itertools.takewhile(lambda word: word not in {"|", "||", "&&", ">", ";"}, words))
+                if ours[:1] in (["publisher"], ["plugin"]):
+                    found.append((page, ours))
+    return found
+
+
+@pytest.mark.parametrize(("page", "words"), shown_commands())
+def test_commands_that_are_only_shown_exist(page: str, words: list[str]) -> None:
+    """What cannot be run here, as it needs GitHub, at least names a command of ours and its options."""
+    app = publisher_app if words[0] == "publisher" else plugin_app
+    command: Any = typer.main.get_command(app)
+    path, rest = [words[0]], words[1:]
+    while hasattr(command, "commands"):
+        while rest and rest[0].startswith("-"):
+            rest = rest[2:]
+        assert rest, f"{page}: {words} names no command"
+        assert rest[0] in command.commands, f"{page}: {words}"
+        command = command.commands[rest[0]]
+        path.append(rest.pop(0))
+    known = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
+    used = {word.partition("=")[0] for word in rest if word.startswith("-") and word not in {"-", "--"}}
+    assert used <= known | {"--help"}, f"{page}: {' '.join(path)} has no {sorted(used - known)}"
+
+
+def test_there_are_commands_that_are_only_shown() -> None:
+    """The test above has something to look at."""
+    assert len(shown_commands()) > 10
+
+
+def workflows() -> list[tuple[str, str]]:
+    """Page and text of each workflow in the documents."""
+    return [(page, block.text) for page in PAGES for block in blocks(page) if block.language == "yaml"]
+
+
+def test_workflows_in_the_pages_are_valid(tmp_path: Path) -> None:
+    """GitHub's schema for workflows takes each of them."""
+    assert len(workflows()) > 2
+    files = []
+    for number, (_, text) in enumerate(workflows()):
+        files.append(tmp_path / f"{number}.yml")
+        files[-1].write_text(text, "utf-8")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    done = subprocess.run([*command, *files], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("page", "text"), workflows())
+def test_workflows_in_the_pages_call_ours_as_they_are(page: str, text: str) -> None:
+    """Inputs and secrets that a page passes exist, those that are required are passed, and the pin is the one in use."""
+    path = ".github/workflows/publish.yml"
+    called: Any = yaml.safe_load(read(path))
+    takes = called[True]["workflow_call"]  # YAML 1.1 reads `on` as true
+    pins = re.findall(r"publish@(\w+)", read(path))
+    for job in yaml.safe_load(text)["jobs"].values():
+        uses = str(job.get("uses", ""))
+        if f"/{path}@" not in uses:
+            continue
+        for kind, given in (("inputs", job.get("with", {})), ("secrets", job.get("secrets", {}))):
+            required = {name for name, item in takes[kind].items() if item.get("required")}
+            assert required <= set(given) <= set(takes[kind]), page
+        assert uses.partition("@")[2] in pins, page
 
 
 def test_named_tests_exist() -> None:

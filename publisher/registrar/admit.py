@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from publisher.authority import Authority
-    from registry_client.models.manifest import Manifest
+    from registry_client.models.manifest import Artifact, Manifest
     from registry_client.models.release import Release
 
 MAX_IN_TREE = 10 * 1000 * 1000
@@ -77,6 +77,7 @@ class Submission:
         artifacts: bytes by path below the registry's top.
         commit: the commit it came in, where there is one.
         path: where the manifest stands already, if it came from main.
+        is_proposal: whether it stands in an open pull request, whose author may still replace it.
     """
 
     source: str
@@ -87,6 +88,7 @@ class Submission:
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
     commit: str | None = None
     path: str | None = None
+    is_proposal: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def admit(submission: Submission, state: State, context: Context) -> tuple[Outco
 def _judge(
     submission: Submission, state: State, context: Context
 ) -> tuple[Row, list[Result], dict[str, bytes]]:
-    keys = _publisher(submission.id, context.authority)
+    keys = publisher_for(submission.id, context.authority)
     results: list[Result] = []
     files: dict[str, bytes] = {}
     row = state.get(submission.id, submission.version)
@@ -165,7 +167,12 @@ def _judge(
     return row, results, files
 
 
-def _publisher(plugin_id: str, authority: Authority) -> PublisherKeys:
+def publisher_for(plugin_id: str, authority: Authority) -> PublisherKeys:
+    """The publisher of a plugin.
+
+    Raises:
+        PublishError: nobody may publish it.
+    """
     keys = authority.publisher_of(plugin_id)
     if keys is None:
         raise PublishError(
@@ -180,16 +187,10 @@ def _manifest(
 ) -> tuple[Row, Result, dict[str, bytes]]:
     where = f"{submission.source}: manifest.json"
     document = parse_manifest(data, where)
-    _same_identity(document, submission, where)
+    check_identity(document, submission, where)
     if row is not None:
         return _published_already(document, row, keys, context)
-    other = state.clash(submission.id)
-    if other is not None:
-        raise PublishError(
-            f"{where}: id {submission.id!r} is {other!r} after removing '-' and '_'; browser containers could not tell them apart",
-            hint="Choose another id.",
-        )
-    _rightful(keys, submission.id, context.authority, where)
+    check_free(submission.id, keys, state, context.authority, where)
     verified = verify_manifest(document, keys)  # before the rest: strangers get no further
     problems = check_manifest(document.raw, where, signed=True)
     if problems:
@@ -210,12 +211,18 @@ def broken(source: str, error: Exception) -> RegistrarError:
     )
 
 
-def _rightful(keys: PublisherKeys, plugin_id: str, authority: Authority, where: str) -> None:
-    """Refuse an id that only looks like another publisher's: `a-cme` is `acme` after removing `-` and `_`.
+def check_free(plugin_id: str, keys: PublisherKeys, state: State, authority: Authority, where: str) -> None:
+    """Refuse a new id that only looks like another one: `a-cme` is `acme` after removing `-` and `_`.
 
     Raises:
-        PublishError: another publisher's pattern fits the id more closely, as browser containers see it.
+        PublishError: there is such a plugin, or another publisher's pattern fits the id more closely, as browser containers see it.
     """
+    other = state.clash(plugin_id)
+    if other is not None:
+        raise PublishError(
+            f"{where}: id {plugin_id!r} is {other!r} after removing '-' and '_'; browser containers could not tell them apart",
+            hint="Choose another id.",
+        )
     owner = authority.container_owner(plugin_id)
     if owner not in {None, keys.publisher.id}:
         raise PublishError(
@@ -242,7 +249,8 @@ def _fits(row: Row, state: State, where: str) -> None:
         )
 
 
-def _same_identity(document: Parsed[Any], submission: Submission, where: str) -> None:
+def check_identity(document: Parsed[Any], submission: Submission, where: str) -> None:
+    """Refuse a document that is about something else than its place says. Raises PublishError."""
     stated = (document.model.id, document.model.version)
     if stated != (submission.id, submission.version):
         raise PublishError(
@@ -333,25 +341,31 @@ def _artifacts(verified: VerifiedManifest, submission: Submission, context: Cont
             f"{submission.source}: this registry keeps no artifacts itself",
             hint="Upload the artifact elsewhere (a release asset, say) and publish with --artifact-url.",
         )
-    for path, artifact in wanted.items():
-        where = f"{submission.source}: {path}"
-        match = ARTIFACT_PATH.fullmatch(path)
-        if match is None or match[1] != artifact.digest.hex:
-            raise PublishError(
-                f"{where}: expected artifacts/sha256/<digest>/<name> with the artifact's own digest"
-            )
-        if artifact.size > MAX_IN_TREE:
-            raise PublishError(
-                f"{where}: {artifact.size} bytes; at most {MAX_IN_TREE} may stand in the registry"
-            )
-        data = submission.artifacts.get(path) or context.read(path)
-        if data is None:
-            raise PublishError(f"{where}: the file is missing from the submission")
-        if Digest.of(data) != artifact.digest or len(data) != artifact.size:
-            raise PublishError(
-                f"{where}: the file does not have the digest and size that the manifest states"
-            )
+    for artifact in wanted.values():
+        check_artifact(artifact, submission, context)
     return dict(submission.artifacts)
+
+
+def check_artifact(artifact: Artifact, submission: Submission, context: Context) -> None:
+    """Refuse an in-tree artifact that is not what a manifest states of it.
+
+    Raises:
+        PublishError: missing, too large, or of another digest.
+    """
+    path = artifact.url
+    where = f"{submission.source}: {path}"
+    match = ARTIFACT_PATH.fullmatch(path)
+    if match is None or match[1] != artifact.digest.hex:
+        raise PublishError(
+            f"{where}: expected artifacts/sha256/<digest>/<name> with the artifact's own digest"
+        )
+    if artifact.size > MAX_IN_TREE:
+        raise PublishError(f"{where}: {artifact.size} bytes; at most {MAX_IN_TREE} may stand in the registry")
+    data = submission.artifacts.get(path) or context.read(path)
+    if data is None:
+        raise PublishError(f"{where}: the file is missing from the submission")
+    if Digest.of(data) != artifact.digest or len(data) != artifact.size:
+        raise PublishError(f"{where}: the file does not have the digest and size that the manifest states")
 
 
 def _release(
@@ -362,7 +376,7 @@ def _release(
     problems = validate_against("release", document.raw, where)
     if problems:
         raise DocumentError(where, problems)
-    _same_identity(document, submission, where)
+    check_identity(document, submission, where)
     if row is None:
         raise PublishError(
             f"{where}: {submission.id} {submission.version} is not published",
@@ -379,7 +393,7 @@ def _release(
         and not _renews(known, document, keys)
     ):
         return row, Result.UNCHANGED
-    _check_revision(document, known)
+    check_revision(document, known)
     # Only signatures that count go into the index: anyone can append others.
     signatures = [item for item in document.raw["signatures"] if item["keyid"] in verified.keyids]
     renewed = row.replaced(release={**document.raw, "signatures": signatures})
@@ -400,7 +414,8 @@ def _renews(known: Parsed[Release], document: Parsed[Release], keys: PublisherKe
     return False
 
 
-def _check_revision(document: Parsed[Release], known: Parsed[Release] | None) -> None:
+def check_revision(document: Parsed[Release], known: Parsed[Release] | None) -> None:
+    """Refuse a release that is older than the one in force, or far ahead of it. Raises PublishError, RollbackError."""
     revision, current = document.model.revision, known.model.revision if known is not None else 0
     if revision > current + _MAX_STEP:
         raise PublishError(

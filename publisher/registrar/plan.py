@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from publisher.registrar.admit import Context, Outcome, Result, Submission, admit
+from publisher.registrar.quarantine import NO_ORDERS, Orders, carry_out
 from registry_client.digest import Digest
 from registry_client.errors import RegistrarError, RegistryError
 from registry_client.models.base import format_time
@@ -41,6 +42,7 @@ class Inputs:
         now: the time, UTC.
         recover: finds lost bytes by path and digest, in Git history say; None where they are not to be had.
         allow_loss: how many versions may become unusable in this run; None for max(1, 5 %).
+        orders: versions to quarantine, and quarantines to lift.
     """
 
     tree: Overlay
@@ -48,9 +50,25 @@ class Inputs:
     now: datetime
     recover: Callable[[str, Digest], bytes | None]
     allow_loss: int | None = None
+    orders: Orders = NO_ORDERS
 
 
-def run_plan(inputs: Inputs, state: State, submissions: Iterable[Submission]) -> list[Outcome]:
+@dataclass(frozen=True)
+class Plan:
+    """What a run decided.
+
+    Attributes:
+        outcomes: what became of each submission.
+        quarantines: what was quarantined or lifted on order, a line for each.
+        notes: orders that were passed over, and why.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    quarantines: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def run_plan(inputs: Inputs, state: State, submissions: Iterable[Submission]) -> Plan:
     """Take the good submissions into the state, refuse the bad ones, repair what was edited by hand.
 
     Raises:
@@ -59,21 +77,23 @@ def run_plan(inputs: Inputs, state: State, submissions: Iterable[Submission]) ->
     before = state.usable()
     context = Context(inputs.authority, inputs.tree.read, inputs.now, inputs.recover)
     outcomes = []
-    for submission in sorted([*on_main(inputs.tree, state), *submissions], key=_order):
+    for submission in sorted([*on_main(inputs.tree, state), *submissions], key=submission_order):
         outcome, files = admit(submission, state, context)
         outcomes.append(outcome)
         for path, data in files.items():
             inputs.tree.write(path, data)
     for path, data in inputs.authority.documents.items():
         inputs.tree.write(path, data)
+    # After what came in, so that an index made from scratch can be told its quarantines in the same run.
+    quarantines, notes = carry_out(inputs.orders, state, inputs.now)
     _repair(inputs, state)
-    _verify_rows(inputs, state)
+    verify_rows(inputs, state)
     _write_releases(inputs, state)
     _guard(before, state, inputs.allow_loss)
-    return outcomes
+    return Plan(tuple(outcomes), tuple(quarantines), tuple(notes))
 
 
-def _order(submission: Submission) -> tuple[str, object, bool, str]:
+def submission_order(submission: Submission) -> tuple[str, object, bool, str]:
     """Manifests before releases of the same version, otherwise by id and version."""
     try:
         version: object = (0, parse_version(submission.version))
@@ -134,7 +154,7 @@ def _repair(inputs: Inputs, state: State) -> None:
             )
 
 
-def _verify_rows(inputs: Inputs, state: State) -> None:
+def verify_rows(inputs: Inputs, state: State) -> None:
     """Quarantine versions whose documents do not verify any more; lift it when they do again."""
     ids = sorted(state.rows) if state.full else sorted(state.changed)
     for plugin_id in ids:
@@ -186,19 +206,24 @@ def _write_releases(inputs: Inputs, state: State) -> None:
             inputs.tree.write(row.release_path, row.release_file)
 
 
+def tolerated_loss(usable: int) -> int:
+    """How many of so many usable versions may become unusable in a run that was not told otherwise."""
+    return max(1, int(usable * _TOLERATED_SHARE))
+
+
 def _guard(before: set[tuple[str, str]], state: State, allowed: int | None) -> None:
     """Refuse to make many versions unusable at once.
 
     Raises:
         RegistrarError: more than allowed.
     """
-    limit = max(1, int(len(before) * _TOLERATED_SHARE)) if allowed is None else allowed
+    limit = tolerated_loss(len(before)) if allowed is None else allowed
     lost = len(before - state.usable())
     if lost > limit:
         raise RegistrarError(
             f"{lost} of {len(before)} usable versions would become unusable in this run; at most {limit} may",
-            hint=f"If that is meant (a key was revoked, say), run it again with --allow-loss {lost}.",
+            hint=f"If that is meant (a key was revoked, or a file host is gone for good), run it again with --allow-loss {lost}.",
         )
 
 
-__all__ = ["Inputs", "Outcome", "Result", "Submission", "run_plan"]
+__all__ = ["Inputs", "Outcome", "Plan", "Result", "Submission", "run_plan"]

@@ -1,0 +1,1 @@
+"""Pull requests, judged as data by the code that the registrar runs."""
