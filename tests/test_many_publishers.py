@@ -1,4 +1,4 @@
-"""Twenty publishers at once on one remote, while registrars run in pairs and some of them are killed."""
+"""Twenty publishers at once, half by push and half by GitHub's API, while registrars run in pairs and some of them are killed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.documents import ed25519
+from support.githttp import git_host
+from support.github.server import github_double
 from support.world import World, git, push_to_bare
 
 from publisher.authority import load_authority
@@ -30,12 +32,17 @@ from publisher.tuf_repository import served_path
 from registry_client.digest import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from support.githttp import GitHost
+    from support.github.state import Double
 
 REPOSITORY = Path(__file__).parents[1]
 PUBLISHERS = 20
 LEAST_KILLED = 4
 PATIENCE = 240.0
+REGISTRY = "acme/registry"
+TOKEN = "token-of-all-publishers"
 # One line for each push that the remote takes, with the refs that it changes.
 HOOK = '#!/bin/sh\nwhile read old new ref; do line="$line $old,$ref"; done\necho "$line" >> pushes.log\n'
 
@@ -47,6 +54,8 @@ class Remote:
     Attributes:
         world: the registry's keys and sources.
         bare: the repository.
+        host: its Git host, which asks for a token.
+        double: its GitHub API.
         temporary: where processes put their temporary files.
         killed: how many registrars were killed while they ran.
         finished: exit codes and output of the others.
@@ -55,15 +64,20 @@ class Remote:
 
     world: World
     bare: Path
+    host: GitHost
+    double: Double
     temporary: Path
     killed: int = 0
     finished: list[tuple[int, str]] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
 
     def start(self, key: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start the command `publisher` in a process of its own, with a key in its environment."""
+        """Start the command `publisher` in a process of its own, with a key and a token in its environment."""
         environ = {
             **os.environ,
+            "GITHUB_API_URL": self.double.api,
+            "GITHUB_SERVER_URL": self.host.url,
+            "PLUGIN_REGISTRY_TOKEN": TOKEN,
             "PYTHONPATH": str(REPOSITORY),
             "PLUGIN_REGISTRY_KEY": ed25519(key).private_bytes.decode(),
             "TMPDIR": str(self.temporary),
@@ -78,10 +92,11 @@ class Remote:
         )
 
     def publish(self, number: int) -> subprocess.Popen[str]:
-        """Start publisher number so-and-so with a plugin of its own."""
+        """Start publisher number so-and-so with a plugin of its own: the even ones push, the odd ones use the API."""
         name = f"p{number:02}"
         source = self.world.write_source(f"{name}-tool", "1.0.0")
-        return self.start(f"{name}-1", "publish", str(source), "--to", str(self.bare))
+        to = REGISTRY if number % 2 else f"{self.host.url}/{REGISTRY}.git"
+        return self.start(f"{name}-1", "publish", str(source), "--to", to)
 
     def register(self) -> subprocess.Popen[str]:
         """Start a registrar."""
@@ -145,21 +160,42 @@ class Remote:
         lines = (self.bare / "pushes.log").read_text().splitlines()
         return [[(item[:40], item[41:]) for item in line.split()] for line in lines]
 
+    def created(self) -> list[str]:
+        """Every ref that was created, once for each time: by a push, or through the API."""
+        pushed = [ref for push in self.pushes() for old, ref in push if set(old) == {"0"}]
+        posted = [
+            json.loads(request.body)["ref"]
+            for request in self.double.requests
+            if (request.method, request.status) == ("POST", 201) and request.path.endswith("/git/refs")
+        ]
+        return [*pushed, *posted]
+
+    def told(self) -> int:
+        """How often somebody told the registrar."""
+        return sum(request.path.endswith("/dispatches") for request in self.double.requests)
+
 
 @pytest.fixture
-def remote(tmp_path: Path) -> Remote:
-    """A registry with twenty publishers and no plugins, on a bare repository that notes every push."""
+def remote(tmp_path: Path) -> Iterator[Remote]:
+    """A registry with twenty publishers and no plugins, on GitHub's double and a Git host that notes every push."""
     world = World(tmp_path / "registry", now=datetime.now(UTC).replace(microsecond=0))
     for number in range(PUBLISHERS):
         world.add_publisher(f"p{number:02}")
     world.register()
-    bare = push_to_bare(world, tmp_path / "bare")
+    root = tmp_path / "hosted"
+    bare = push_to_bare(world, root / f"{REGISTRY}.git")
+    git(bare, "config", "http.receivepack", "true")
+    git(bare, "config", "uploadpack.allowFilter", "true")
+    git(bare, "config", "uploadpack.allowAnySHA1InWant", "true")
     hook = bare / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(HOOK)
     hook.chmod(0o755)
     (tmp_path / "temporary").mkdir()
-    return Remote(world, bare, tmp_path / "temporary")
+    with github_double(root) as double, git_host(root, token=TOKEN) as host:
+        double.create(REGISTRY)
+        double.add_token(TOKEN, "publishers", {REGISTRY: {"contents": "write"}})
+        yield Remote(world, bare, host, double, tmp_path / "temporary")
 
 
 def index_lines(tree: MemoryTree, world: World) -> Counter[tuple[str, str]]:
@@ -198,7 +234,8 @@ def test_every_version_lands_exactly_once(
     assert [code for _, code in ended] == [0] * PUBLISHERS, ended
     assert (last.returncode, [item for item in remote.finished if item[0]]) == (0, []), output
     _check(remote)
-    ways = f"{len(remote.finished)} registrars finished, {remote.killed} were killed"
+    attempts = f"{len(remote.created())} refs created, {len(remote.double.requests)} API requests"
+    ways = f"{attempts}; {len(remote.finished)} registrars finished, {remote.killed} were killed"
     print(f"\n{PUBLISHERS} publishers at once: all landed after {seconds:.1f} s; {ways}")  # noqa: T201  (with -s)
     record_property("seconds_until_all_landed", round(seconds, 1))
     record_property("registrars_killed", remote.killed)
@@ -210,10 +247,10 @@ def _check(remote: Remote) -> None:
     tree = remote.tree()
     assert index_lines(tree, remote.world) == dict.fromkeys(expected, 1)
 
-    created = [ref for push in remote.pushes() for old, ref in push if set(old) == {"0"}]
-    assert sorted(ref.split("@")[0] for ref in created) == sorted(
+    assert sorted(ref.split("@")[0] for ref in remote.created()) == sorted(
         f"refs/heads/publish/{plugin_id}" for plugin_id, _ in expected
     )
+    assert remote.told() == PUBLISHERS
     assert not git(remote.bare, "for-each-ref", "refs/heads/publish/")
 
     history = git(remote.bare, "rev-list", "--parents", "main").splitlines()
