@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from publisher.git import Git, GitTree, Remote, is_bare_repository, scratch_repository
+from publisher.github.names import is_repository_name, repository_at
 from publisher.registrar.remote import PUBLISH, publish_ref, read_refs
 from publisher.tree import DirTree, Tree, write_changes
+from publisher.waiting import Verdict, landed
 from registry_client.errors import ConfigError, GitError, PublishError, RegistryError
 from registry_client.signed import M, Parsed, PublisherKeys, parse_manifest, parse_publisher, parse_release
 
@@ -41,6 +43,23 @@ class Offer:
     message: str
 
 
+@dataclass(frozen=True)
+class Submitted:
+    """Where an offer stands.
+
+    Attributes:
+        place: a branch, a folder, or what else it is called there.
+        commit: the commit that holds it, where there is one.
+        url: a page about it, where there is one.
+        note: what to tell the user where nothing had to be done.
+    """
+
+    place: str
+    commit: str | None = None
+    url: str | None = None
+    note: str = ""
+
+
 class Destination(Protocol):
     """A registry as its publishers see it."""
 
@@ -49,8 +68,18 @@ class Destination(Protocol):
     def pending(self, plugin_id: str, version: str) -> Sequence[Submission]:
         """What is offered already for this version, and not yet registered."""
 
-    def submit(self, offer: Offer, now: datetime) -> str:
-        """Offer it. Returns where it stands: a ref, or a folder."""
+    def submit(self, offer: Offer, now: datetime) -> Submitted:
+        """Offer it."""
+
+    def notify(self, offer: Offer, submitted: Submitted) -> str:
+        """Tell the registrar. Returns a warning if that failed, else nothing: it looks by itself, only later."""
+
+    def outcome(self, offer: Offer, submitted: Submitted) -> Verdict | None:
+        """What the registrar made of it; None as long as it has not looked at it.
+
+        Raises:
+            ConfigError: there is nothing to wait for.
+        """
 
 
 class WorkTree:
@@ -64,23 +93,45 @@ class WorkTree:
         """Nothing: what is written is there."""
         return ()
 
-    def submit(self, offer: Offer, now: datetime) -> str:  # noqa: ARG002
+    def submit(self, offer: Offer, now: datetime) -> Submitted:  # noqa: ARG002
         """Write the files."""
         place = f"plugins/{offer.id}/{offer.version}"
         named = {path if "/" in path else f"{place}/{path}": data for path, data in offer.files.items()}
         write_changes(self._folder, dict(named))
-        return str(self._folder / place)
+        return Submitted(str(self._folder / place))
+
+    def notify(self, offer: Offer, submitted: Submitted) -> str:  # noqa: ARG002
+        """Nobody: the registrar is run by hand."""
+        return ""
+
+    def outcome(self, offer: Offer, submitted: Submitted) -> Verdict | None:  # noqa: ARG002
+        """Nothing would ever come."""
+        raise ConfigError(
+            f"{submitted.place}: in a folder there is no registrar to wait for",
+            hint="Leave --wait out, and run 'publisher registry register'.",
+        )
 
 
 class RemoteRegistry:
-    """A Git remote: one new ref for each offer, one push, no clone."""
+    """A Git remote: one new ref for each offer, one push, no clone.
 
-    def __init__(self, git: Git, remote: Remote, branch: str) -> None:
+    Args:
+        git: a repository of its own.
+        remote: the registry's.
+        branch: its main branch.
+        environ: says which GitHub there is, whose registrar can be told; None for none.
+    """
+
+    def __init__(
+        self, git: Git, remote: Remote, branch: str, environ: Mapping[str, str] | None = None
+    ) -> None:
         self._git = git
         self._remote = remote
-        main_ref = f"refs/heads/{branch}"
-        self._refs = git.ls_remote(main_ref, f"{PUBLISH}*")
-        main = self._refs.pop(main_ref, None)
+        self._environ = environ
+        self._main_ref = f"refs/heads/{branch}"
+        self._gone = False
+        self._refs = git.ls_remote(self._main_ref, f"{PUBLISH}*")
+        main = self._refs.pop(self._main_ref, None)
         if main is None:
             raise GitError(
                 f"{remote.url} has no branch {branch!r}",
@@ -97,7 +148,7 @@ class RemoteRegistry:
             self._git.fetch(sorted(set(refs.values())))  # by id: the registrar may be deleting them
         return read_refs(self._git, refs)[0]
 
-    def submit(self, offer: Offer, now: datetime) -> str:
+    def submit(self, offer: Offer, now: datetime) -> Submitted:
         """Push one commit without a parent to a ref that must not exist yet."""
         ref = publish_ref(offer.id, offer.version, offer.digest_hex)
         commit = self._git.commit(None, offer.files, offer.message, now)
@@ -105,7 +156,7 @@ class RemoteRegistry:
         result = self._git.push([(commit, ref, "")])[0]
         there = commit if result.accepted else self._git.ls_remote(ref).get(ref)
         if there == commit:  # ours, or the very same made by someone else at the same time
-            return name
+            return Submitted(name, commit)
         if there is not None:
             raise PublishError(
                 f"{name} exists already in {self._remote.url}, and holds something else",
@@ -116,10 +167,64 @@ class RemoteRegistry:
             hint="The token must be allowed to create publish/* branches in the registry's repository.",
         )
 
+    def notify(self, offer: Offer, submitted: Submitted) -> str:
+        """Start the registrar's workflow, if the remote is a repository on GitHub and there is a token."""
+        if not self._remote.token or self._environ is None:
+            return ""
+        name = repository_at(self._remote.url, self._environ)
+        if name is None:
+            return ""
+        from publisher.github.api import TOKEN_VARIABLE, Api  # noqa: PLC0415  (PyGithub takes time)
+        from publisher.github.destination import dispatch  # noqa: PLC0415
+
+        try:
+            api = Api.from_environ(self._environ, TOKEN_VARIABLE)
+        except ConfigError as e:
+            return f"the registrar could not be told: {e.message}"
+        return dispatch(api, name, offer, submitted)
+
+    def outcome(self, offer: Offer, submitted: Submitted) -> Verdict | None:
+        """What the refs and main say: the registrar deletes a ref once it has handled it."""
+        ref = f"refs/heads/{submitted.place}"
+        refs = self._git.ls_remote(self._main_ref, ref)
+        if refs.get(ref) == submitted.commit:
+            return None
+        main = refs.get(self._main_ref)
+        if main is not None:
+            self._git.fetch([main], blobless=True)
+            if landed(GitTree(self._git, main), offer):
+                return taken(offer)
+        return self._not_there(offer)
+
+    def _not_there(self, offer: Offer) -> Verdict | None:
+        """Neither offered nor on main: refused. But a host of several servers may show a ref late, so only the second time."""
+        if not self._gone:
+            self._gone = True
+            return None
+        return dropped(offer)
+
+
+def taken(offer: Offer, url: str | None = None) -> Verdict:
+    """The verdict that the registry has it."""
+    return Verdict(accepted=True, message=f"{offer.id} {offer.version} is registered", url=url)
+
+
+def dropped(offer: Offer, url: str | None = None) -> Verdict:
+    """The verdict that it was refused, and nobody said why."""
+    message = (
+        f"{offer.id} {offer.version} is neither offered nor registered any more; see the registrar's log"
+    )
+    return Verdict(accepted=False, message=message, url=url)
+
 
 def publisher_of(tree: Tree, plugin_id: str) -> PublisherKeys | None:
     """The publisher whose plugin this is, as the registry's files say it; None if there is none."""
-    for path in tree.paths("publishers"):
+
+    def unlikely(path: str) -> tuple[bool, str]:  # each file may take a request
+        stem = path.rpartition("/")[2].removesuffix(".json")
+        return not plugin_id.startswith(stem), path
+
+    for path in sorted(tree.paths("publishers"), key=unlikely):
         keys = parse_publisher(tree.read(path) or b"", path)
         if keys.covers(plugin_id):
             return keys
@@ -128,11 +233,15 @@ def publisher_of(tree: Tree, plugin_id: str) -> PublisherKeys | None:
 
 @dataclass(frozen=True)
 class Pending:
-    """Documents offered for a version and not yet registered, each signed by the plugin's publisher."""
+    """Documents offered for a version and not yet registered, each signed by the plugin's publisher.
+
+    `is_proposal`: they may still be replaced, see `Submission`.
+    """
 
     source: str
     manifest: Parsed[Manifest] | None
     release: Parsed[Release] | None
+    is_proposal: bool = False
 
 
 def pending_of(destination: Destination, plugin_id: str, version: str) -> list[Pending]:
@@ -150,6 +259,7 @@ def pending_of(destination: Destination, plugin_id: str, version: str) -> list[P
             s.source,
             _genuine(parse_manifest, s.manifest, s, keys),
             _genuine(parse_release, s.release, s, keys),
+            s.is_proposal,
         )
         for s in submissions
     ]
@@ -172,10 +282,10 @@ def _genuine(
 
 @contextlib.contextmanager
 def open_destination(text: str, branch: str, environ: Mapping[str, str]) -> Iterator[Destination]:
-    """The registry that a user names: a folder with a registry in it, or a Git remote.
+    """The registry that a user names: a folder with a registry in it, a repository on GitHub as OWNER/REPO, or a Git remote.
 
     Raises:
-        ConfigError: neither. GitError: the remote cannot be read.
+        ConfigError: none of them. GitError: the remote cannot be read. GitHubError: nor can the repository.
     """
     folder = Path(text)
     is_folder = _is_folder(folder)
@@ -187,9 +297,14 @@ def open_destination(text: str, branch: str, environ: Mapping[str, str]) -> Iter
             )
         yield WorkTree(folder)
         return
+    if not is_folder and is_repository_name(text):
+        from publisher.github.destination import open_github  # noqa: PLC0415  (PyGithub takes time)
+
+        yield open_github(text, branch, environ)
+        return
     remote = Remote.parse(str(folder.resolve()) if is_folder else text, environ)
     with scratch_repository(remote, environ) as git:
-        yield RemoteRegistry(git, remote, branch)
+        yield RemoteRegistry(git, remote, branch, environ)
 
 
 def _is_folder(path: Path) -> bool:

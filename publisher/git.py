@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _TIMEOUT = 600
-_AUTHOR = ("Plugin Registry", "plugin-registry@localhost")
+AUTHOR = ("Plugin Registry", "plugin-registry@localhost")
 _HISTORY = 200
 _LONGEST_ENTRY = 4200
 
@@ -229,7 +229,7 @@ class Git:
             GitError: Git refuses it, or a path cannot stand in a commit.
         """
         stamp = f"{int(when.timestamp())} +0000"
-        who = f"{_AUTHOR[0]} <{_AUTHOR[1]}> {stamp}"
+        who = f"{AUTHOR[0]} <{AUTHOR[1]}> {stamp}"
         text = message.encode()
         stream = [b"commit refs/heads/_new\ncommitter %s\ndata %d\n%s\n" % (who.encode(), len(text), text)]
         if parent:

@@ -113,23 +113,25 @@ def prepare(publication: Publication, destination: Destination, now: datetime) -
     problems = check_manifest(raw, str(source.path), signed=True)
     if problems:
         raise ManifestError(str(source.path), problems)
-    known, note = _existing(raw, destination)
-    if known is not None:
+    found = _existing(raw, destination)
+    if found is not None:
+        known = found.manifest
         resigned = sign_document(known, publication.signers)
-        if len(resigned["signatures"]) == len(known["signatures"]):
-            return Prepared(None, note, known, payload_digest_of(known), manifest_url, packed)
+        if not found.is_proposal and len(resigned["signatures"]) == len(known["signatures"]):
+            return Prepared(None, found.note, known, payload_digest_of(known), manifest_url, packed)
         raw = resigned
+    is_new = found is None or found.is_proposal
     data = dump_json(raw)
     _may_publish(data, destination.tree)
     files["manifest.json"] = data
-    if publication.change.stages and known is None:
+    if publication.change.stages and is_new:
         start = replace(
             publication.change, status=publication.change.status or ReleaseStatus(source.model.initial_status)
         )
         release = build_release(raw, None, start, policy.registry, now)
         files["release.json"] = _signed_release(release, publication)
     digest = payload_digest_of(raw)
-    verb = "Publish" if known is None else "Sign"
+    verb = "Publish" if is_new else "Sign"
     offer = Offer(source.model.id, version, digest.hex, files, f"{verb} {source.model.id} {version}\n")
     return Prepared(offer, "", raw, digest, manifest_url, packed)
 
@@ -209,30 +211,42 @@ def _fits_in_tree(policy: Policy, name: str, data: bytes) -> None:
         )
 
 
-def _existing(raw: dict[str, Any], destination: Destination) -> tuple[dict[str, Any] | None, str]:
-    """The manifest that says the same and is there already, and what to tell the user of it; None if the version is free.
+@dataclass(frozen=True)
+class _Existing:
+    """A manifest that says the same and is there already, and what to tell the user of it."""
+
+    manifest: dict[str, Any]
+    note: str
+    is_proposal: bool
+
+
+def _existing(raw: dict[str, Any], destination: Destination) -> _Existing | None:
+    """The manifest that says the same and is there already; None if the version is free, or only proposed with other content.
 
     Raises:
         VersionExistsError: other content is there.
     """
     plugin_id, version = raw["id"], raw["version"]
     found = _published(destination.tree, plugin_id, version)
-    places = [] if found is None else [(f"plugins/{plugin_id}/{version}/manifest.json", "published", found)]
+    where = f"plugins/{plugin_id}/{version}/manifest.json"
+    places = [] if found is None else [(where, "published", found, False)]
     places += [
-        (pending.source, "offered", pending.manifest.raw)
+        (pending.source, "offered", pending.manifest.raw, pending.is_proposal)
         for pending in pending_of(destination, plugin_id, version)
         if pending.manifest is not None
+        and not (pending.is_proposal and not same_content(pending.manifest.raw, raw))  # it is replaced
     ]
-    for where, state, known in places:
+    for where, state, known, _ in places:
         if not same_content(known, raw):
             raise VersionExistsError(
                 f"{plugin_id} {version} is {state} already ({where}), with other content",
                 hint="A version is used once: choose the next with --bump patch.",
             )
     if not places:
-        return None, ""
-    where, state, known = places[0]
-    return known, f"{plugin_id} {version} is {state} already ({where}), with the same content; nothing to do"
+        return None
+    where, state, known, is_proposal = places[0]
+    note = f"{plugin_id} {version} is {state} already ({where}), with the same content; nothing to do"
+    return _Existing(known, note, is_proposal)
 
 
 def _published(tree: Tree, plugin_id: str, version: str) -> dict[str, Any] | None:

@@ -119,9 +119,11 @@ def prepare_release(
         NotFoundError: no such version. PublishError: a reason is missing, or the combination is not allowed.
     """
     policy = parse_policy(destination.tree.read("policy.json") or b"", "policy.json")
-    manifest, current = _in_force(plugin_id, version, destination, policy.registry)
+    manifest, current, is_proposal = _in_force(plugin_id, version, destination, policy.registry)
     release = build_release(manifest, current, change, policy.registry, now)
-    if current is not None and not _differs(release, current):
+    if current is not None and is_proposal:  # it is replaced, under its own revision
+        release["revision"] = current["revision"]
+    elif current is not None and not _differs(release, current):
         return PreparedRelease(None, current, f"{plugin_id} {version} has this status already; nothing to do")
     signed = sign_document(release, signers)
     try:
@@ -138,8 +140,8 @@ def prepare_release(
 
 def _in_force(
     plugin_id: str, version: str, destination: Destination, registry: str
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The manifest and the newest release of a version, offered ones included.
+) -> tuple[dict[str, Any], dict[str, Any] | None, bool]:
+    """The manifest and the newest release of a version, offered ones included, and whether that release is only proposed.
 
     Raises:
         NotFoundError: no such version. DocumentError: what the registry has is damaged.
@@ -148,20 +150,23 @@ def _in_force(
     read = destination.tree.read
     data, release = read(f"{place}/manifest.json"), read(f"{place}/release.json")
     manifests = [parse_manifest(data, f"{place}/manifest.json")] if data is not None else []
-    releases = [parse_release(release, f"{place}/release.json")] if release is not None else []
+    releases = [(parse_release(release, f"{place}/release.json"), False)] if release is not None else []
     for pending in pending_of(destination, plugin_id, version):
-        manifests += [pending.manifest] if pending.manifest is not None else []
-        releases += [pending.release] if pending.release is not None else []
+        if pending.manifest is not None and not pending.is_proposal:
+            manifests.append(pending.manifest)
+        releases += [(pending.release, pending.is_proposal)] if pending.release is not None else []
     if not manifests:
         raise NotFoundError(
             f"{plugin_id} {version} is not published there", hint="Publish it first: 'publisher publish'."
         )
     manifest = manifests[0]
     about = [
-        r for r in releases if (r.model.registry, r.model.manifest) == (registry, manifest.payload_digest)
+        (r, is_proposal)
+        for r, is_proposal in releases
+        if (r.model.registry, r.model.manifest) == (registry, manifest.payload_digest)
     ]
-    newest = max(about, key=lambda r: r.model.revision, default=None)
-    return manifest.raw, None if newest is None else newest.raw
+    newest, is_proposal = max(about, key=lambda pair: pair[0].model.revision, default=(None, False))
+    return manifest.raw, None if newest is None else newest.raw, is_proposal
 
 
 def _differs(release: dict[str, Any], current: dict[str, Any]) -> bool:

@@ -78,6 +78,7 @@ class Sent:
     result: str
     place: str | None = None
     url: str | None = None
+    note: str = ""
 
 
 def delivery_of(
@@ -107,7 +108,7 @@ def send(
     if warning:
         output().warn(warning)
     if wait is None:
-        return Sent("offered", submitted.place, submitted.url)
+        return Sent("offered", submitted.place, submitted.url, submitted.note)
     _wait(destination, offer, submitted, wait)
     return Sent("registered", submitted.place, submitted.url)
 

@@ -47,6 +47,13 @@ if TYPE_CHECKING:
     from publisher.publish import Prepared
 
 
+_NEXT = {
+    Way.BRANCH: "The registrar takes it into the index on its next run: 'publisher registry register'.",
+    Way.PULL_REQUEST: "A maintainer merges it; then the registrar takes it into the index.",
+    Way.IMPORT: "The registry looks at releases every now and then, and the registrar takes it from there.",
+}
+
+
 class Bump(StrEnum):
     """Which part of a version is raised."""
 
@@ -132,7 +139,7 @@ def publish(
         sent = send(destination, prepared.offer, now, wait, dry_run=dry_run)
     if bump is not None and not dry_run:
         write_atomic(source.path, with_version(source, wanted))
-    _tell(prepared, sent)
+    _tell(prepared, sent, delivery.way)
 
 
 def _placement(wanted: Placement | None, artifact_url: str | None, delivery: Delivery) -> Placement | None:
@@ -184,13 +191,13 @@ def _check_health(prepared: Prepared, seconds: int) -> None:
         note(f"{check.what} answers: {check.detail}")
 
 
-def _tell(prepared: Prepared, sent: Sent) -> None:
+def _tell(prepared: Prepared, sent: Sent, way: Way) -> None:
     plugin_id, version = prepared.manifest["id"], prepared.manifest["version"]
     named = f"{plugin_id} {version}"
     texts = {
         "unchanged": prepared.note,
         "dry run": f"{named} would be published ({prepared.payload_digest})",
-        "offered": f"{named} is offered at {sent.url or sent.place} ({prepared.payload_digest})",
+        "offered": sent.note or f"{named} is offered at {sent.url or sent.place} ({prepared.payload_digest})",
         "registered": f"{named} is registered ({prepared.payload_digest})",
     }
     document: dict[str, Any] = {
@@ -201,11 +208,11 @@ def _tell(prepared: Prepared, sent: Sent) -> None:
         "result": sent.result,
         "place": sent.place,
         "url": sent.url,
-        "note": prepared.note,
+        "note": prepared.note or sent.note,
     }
     emit({name: value for name, value in document.items() if value}, texts[sent.result])
     if sent.result == "offered":
-        note("The registrar takes it into the index on its next run: 'publisher registry register'.")
+        note(_NEXT[way])
     actions.write_outputs(
         {
             "id": plugin_id,

@@ -132,7 +132,8 @@ def _set_status(
     where = {"registered": ", registered", "dry run": " (dry run)"}.get(
         sent.result, f", offered at {sent.url or sent.place}"
     )
-    text = prepared.note or f"{plugin_id} {version}: {stated}{where}"
+    said = prepared.note or sent.note
+    text = said or f"{plugin_id} {version}: {stated}{where}"
     row = {
         "id": plugin_id,
         "version": version,
@@ -140,6 +141,6 @@ def _set_status(
         "result": sent.result,
         "place": sent.place,
         "url": sent.url,
-        "note": prepared.note,
+        "note": said,
     }
     emit({name: value for name, value in row.items() if value}, text)

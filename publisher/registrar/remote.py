@@ -10,33 +10,34 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from publisher.git import Git, GitTree, Remote, scratch_repository
+from publisher.git import GitTree
+from publisher.main_branch import change_main
 from publisher.registrar.admit import ARTIFACT_PATH, MAX_IN_TREE, Outcome, Result, Submission, broken
 from publisher.registrar.run import Options, Run, register
-from registry_client.errors import GitError, PublishError, RegistrarError, RegistryError
+from registry_client.errors import PublishError, RegistryError
 from registry_client.jsontext import parse_json, payload_digest_of
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.models.release import RELEASE_LIMIT
 from registry_client.names import PLUGIN_ID_PATTERN, VERSION_PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from publisher.git import Git, Remote
+    from publisher.main_branch import Main
     from publisher.tree import Tree
     from registry_client.digest import Digest
 
 PUBLISH = "refs/heads/publish/"
 _REF = re.compile(rf"refs/heads/publish/({PLUGIN_ID_PATTERN})@({VERSION_PATTERN})@([0-9a-f]{{12}})")
 _LIMITS = {"manifest.json": MANIFEST_LIMIT, "release.json": RELEASE_LIMIT}
-_MAX_FILES = 52
-_ATTEMPTS = 8
+MAX_FILES = 52
 # Bounds on what is named on one command line, and on what strangers can make one run do.
 _BATCH = 300
 _DELETED_AT_ONCE = 100
 _MOST_REFS = 3000
-# What Git prints when another push was faster: a lost lease, or a lost lock on the ref.
-_MOVED = ("stale", "fetch first", "non-fast-forward", "lock ref", "failed to update ref", "reference already")
+_UNTOLD = "what became of the refs could not be told"
 
 
 def publish_ref(plugin_id: str, version: str, digest_hex: str) -> str:
@@ -52,6 +53,7 @@ def register_remote(
     clock: Callable[[], datetime],
     *,
     dry_run: bool = False,
+    on_handled: Callable[[Sequence[Outcome]], None] | None = None,
 ) -> Run:
     """Run the registrar on a remote: push main with a lease, start over if it moved, then delete the handled refs.
 
@@ -62,33 +64,51 @@ def register_remote(
         environ: the environment for Git.
         clock: the time, UTC.
         dry_run: push nothing.
+        on_handled: told what became of the refs, once main is pushed and before they are deleted. What it raises is only a note.
 
     Raises:
         RegistryError: nothing was pushed.
     """
-    main_ref = f"refs/heads/{branch}"
-    done: list[Outcome] = []
-    failures = 0
-    while failures < _ATTEMPTS:
-        with scratch_repository(remote, environ) as git:
-            refs = git.ls_remote(main_ref, f"{PUBLISH}*")
-            main = refs.pop(main_ref, None)
-            if main is None:
-                raise GitError(
-                    f"{remote.url} has no branch {branch!r}",
-                    hint="Push the registry first, or give --branch.",
-                )
-            batch = _batch(refs)
-            run = _run(git, main, batch, options_for, clock())
-            if not dry_run and run.changes and not _push_main(git, main, main_ref, run, clock()):
-                failures += 1
-                continue
-            done += run.outcomes
-            if not dry_run:
-                _delete(git, batch)
-            if dry_run or len(batch) == len(refs) or len(done) >= _MOST_REFS:
-                return replace(run, outcomes=tuple(done))
-    raise RegistrarError(f"{branch} moved {_ATTEMPTS} times while the registrar worked", hint="Run it again.")
+    runs: list[Run] = []
+
+    def one_batch(main: Main) -> tuple[Run, bool]:
+        batch = _batch(main.refs)
+        run = _run(main, batch, options_for, clock())
+        if not dry_run:
+            if run.changes:
+                main.push(run.changes, run.message(), clock())
+            run = replace(run, notes=(*run.notes, *_tell(run.outcomes, on_handled)))
+            _delete(main.git, batch)
+        return run, len(batch) == len(main.refs)
+
+    while True:
+        run, last = change_main(remote, branch, environ, one_batch, f"{PUBLISH}*")
+        runs.append(run)
+        if dry_run or last or sum(len(one.outcomes) for one in runs) >= _MOST_REFS:
+            return _together(runs)
+
+
+def _together(runs: Sequence[Run]) -> Run:
+    """One report on all batches. Each was given the same orders, and the first carried them out."""
+    first = runs[0]
+    told = [note for run in runs[1:] for note in run.notes if note.startswith(_UNTOLD)]
+    return replace(
+        runs[-1],
+        outcomes=tuple(outcome for run in runs for outcome in run.outcomes),
+        quarantines=first.quarantines,
+        notes=tuple(dict.fromkeys([*first.notes, *told])),
+    )
+
+
+def _tell(outcomes: Sequence[Outcome], on_handled: Callable[[Sequence[Outcome]], None] | None) -> list[str]:
+    """Say what became of the refs. That somebody could not be told stops nothing: the index is what counts."""
+    if on_handled is None:
+        return []
+    try:
+        on_handled(outcomes)
+    except RegistryError as e:
+        return [f"{_UNTOLD}: {e.message}" + (f" {e.hint}" if e.hint else "")]
+    return []
 
 
 def _batch(refs: Mapping[str, str]) -> dict[str, str]:
@@ -99,39 +119,19 @@ def _batch(refs: Mapping[str, str]) -> dict[str, str]:
     return {ref: refs[ref] for ref in names[:_BATCH]}
 
 
-def _run(
-    git: Git, main: str, refs: Mapping[str, str], options_for: Callable[[Tree], Options], now: datetime
-) -> Run:
-    git.fetch([main, *sorted(set(refs.values()))])
-    tree = GitTree(git, main)
+def _run(main: Main, refs: Mapping[str, str], options_for: Callable[[Tree], Options], now: datetime) -> Run:
+    git = main.git
+    git.fetch([main.commit, *sorted(set(refs.values()))])
+    tree = GitTree(git, main.commit)
     submissions, refused = read_refs(git, refs)
 
     def recover(path: str, digest: Digest) -> bytes | None:
-        git.fetch([main], depth=None)
-        return git.from_history(main, path, digest)
+        git.fetch([main.commit], depth=None)
+        return git.from_history(main.commit, path, digest)
 
     options = replace(options_for(tree), recover=recover)
     run = register(tree, submissions, options, now)
     return replace(run, outcomes=(*run.outcomes, *refused))
-
-
-def _push_main(git: Git, main: str, main_ref: str, run: Run, now: datetime) -> bool:
-    lines = [
-        f"{o.submission.id} {o.submission.version}: {o.result}"
-        for o in run.outcomes
-        if o.result is not Result.UNCHANGED
-    ]
-    body = "\n".join(lines)
-    commit = git.commit(main, run.changes, f"{run.summary()}\n\n{body}\n", now)
-    result = git.push([(commit, main_ref, main)])[0]
-    if result.accepted:
-        return True
-    if any(word in result.reason for word in _MOVED):
-        return False
-    raise GitError(
-        f"the remote refuses the push to {main_ref}: {result.reason}",
-        hint="The registrar's own credential must be allowed to push to main.",
-    )
 
 
 def _delete(git: Git, refs: Mapping[str, str]) -> None:
@@ -178,14 +178,36 @@ def _check_name(submission: Submission, digits: str) -> None:
         )
 
 
+def file_limit(path: str) -> int | None:
+    """How many bytes a file of a submission may have; None if it may not be there."""
+    return _LIMITS.get(path, MAX_IN_TREE if ARTIFACT_PATH.fullmatch(path) else None)
+
+
+def submission_of(ref: str, commit: str, files: Mapping[str, bytes]) -> Submission:
+    """The submission in a publish ref, out of the files of its commit.
+
+    Raises:
+        PublishError: the ref's name does not fit what it holds. DocumentError: not JSON.
+    """
+    name = ref.removeprefix("refs/heads/")
+    match = _REF.fullmatch(ref)
+    if match is None:
+        raise PublishError(f"{name}: is not publish/<id>@<version>@<12 hex digits>")
+    artifacts = dict(files)
+    manifest, release = artifacts.pop("manifest.json", None), artifacts.pop("release.json", None)
+    submission = Submission(name, match[1], match[2], manifest, release, artifacts, commit)
+    _check_name(submission, match[3])
+    return submission
+
+
 def _read_ref(git: Git, name: str, match: re.Match[str] | None, commit: str) -> Submission:
     if match is None:
         raise PublishError(f"{name}: is not publish/<id>@<version>@<12 hex digits>")
     if git.parents(commit):
         raise PublishError(f"{name}: the commit has a parent; a submission is one commit without any")
     files: dict[str, bytes] = {}
-    for entry in git.entries(commit, limit=_MAX_FILES):
-        limit = _LIMITS.get(entry.path, MAX_IN_TREE if ARTIFACT_PATH.fullmatch(entry.path) else None)
+    for entry in git.entries(commit, limit=MAX_FILES):
+        limit = file_limit(entry.path)
         if limit is None:
             raise PublishError(
                 f"{name}: holds {entry.path[:120]!r}; a submission holds only manifest.json, release.json and artifacts"
@@ -198,7 +220,4 @@ def _read_ref(git: Git, name: str, match: re.Match[str] | None, commit: str) -> 
         if size > limit:
             raise PublishError(f"{name}: {entry.path} has {size} bytes; at most {limit} are allowed")
         files[entry.path] = git.read(entry.oid)
-    manifest, release = files.pop("manifest.json", None), files.pop("release.json", None)
-    submission = Submission(name, match[1], match[2], manifest, release, files, commit)
-    _check_name(submission, match[3])
-    return submission
+    return submission_of(f"refs/heads/{name}", commit, files)

@@ -12,6 +12,7 @@ from publisher.registrar.admit import Outcome, Result
 from publisher.registrar.gate import check_candidate
 from publisher.registrar.online import days_of, drop_unverified
 from publisher.registrar.plan import Inputs, run_plan
+from publisher.registrar.quarantine import NO_ORDERS, Orders
 from publisher.registrar.state import load_state
 from publisher.registrar.write import write_index
 from publisher.tree import Overlay
@@ -44,6 +45,7 @@ class Options:
         full: take nothing over unchecked.
         recover: finds lost bytes by path and digest.
         from_scratch: go on without what the online key signed before, if none of it verifies.
+        orders: versions to quarantine, and quarantines to lift.
     """
 
     pinned_root: bytes
@@ -53,6 +55,7 @@ class Options:
     full: bool = False
     recover: Callable[[str, Digest], bytes | None] = no_recovery
     from_scratch: bool = False
+    orders: Orders = NO_ORDERS
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,15 @@ class Run:
         outcomes: what became of each submission.
         changes: files to write (bytes) and to delete (None), by path.
         versions: how many versions the index holds.
+        quarantines: what was quarantined or lifted on order, a line for each.
+        notes: orders that were passed over, and why.
     """
 
     outcomes: tuple[Outcome, ...]
     changes: dict[str, bytes | None]
     versions: int
+    quarantines: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def refused(self) -> list[Outcome]:
@@ -78,9 +85,21 @@ class Run:
         """One line for a commit message or a person."""
         done = [o for o in self.outcomes if o.result not in {Result.REFUSED, Result.UNCHANGED}]
         names = ", ".join(f"{o.submission.id} {o.submission.version}" for o in done[:3])
+        if not done and self.quarantines:
+            return "Change what is quarantined"
         if not done:
             return "Update the index" if self.changes else "Nothing to do"
         return f"Register {names}" + (f" and {len(done) - 3} more" if len(done) > 3 else "")  # noqa: PLR2004
+
+    def message(self) -> str:
+        """The commit message: the summary, then a line for each thing that was done."""
+        lines = [
+            f"{o.submission.id} {o.submission.version}: {o.result}"
+            for o in self.outcomes
+            if o.result is not Result.UNCHANGED
+        ]
+        body = "\n".join([*lines, *self.quarantines])
+        return f"{self.summary()}\n\n{body}\n"
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -88,6 +107,8 @@ class Run:
             "outcomes": [outcome.to_json() for outcome in self.outcomes],
             "changedFiles": len(self.changes),
             "versions": self.versions,
+            "quarantines": list(self.quarantines),
+            "notes": list(self.notes),
         }
 
 
@@ -119,11 +140,12 @@ def _register(tree: Tree, submissions: Iterable[Submission], options: Options, n
     overlay = Overlay(tree)
     drop_unverified(overlay, authority, from_scratch=options.from_scratch)
     state = load_state(overlay, authority, full=options.full)
-    inputs = Inputs(overlay, authority, now, options.recover, options.allow_loss)
-    outcomes = run_plan(inputs, state, submissions)
+    inputs = Inputs(overlay, authority, now, options.recover, options.allow_loss, options.orders)
+    plan = run_plan(inputs, state, submissions)
     repository = TufRepository(overlay, options.signers, now, days_of(authority.policy))
     if write_index(overlay, state, authority, repository):
         check_candidate(
             overlay, options.pinned_root, state.changed, now, allow_dev_keys=options.allow_dev_keys
         )
-    return Run(tuple(outcomes), overlay.changes, sum(map(len, state.rows.values())))
+    versions = sum(map(len, state.rows.values()))
+    return Run(plan.outcomes, overlay.changes, versions, plan.quarantines, plan.notes)
