@@ -228,7 +228,7 @@ def test_workflows_in_the_pages_call_ours_as_they_are(page: str, text: str) -> N
     path = ".github/workflows/publish.yml"
     called: Any = yaml.safe_load(read(path))
     takes = called[True]["workflow_call"]  # YAML 1.1 reads `on` as true
-    pins = re.findall(r"publish@(\w+)", read(path))
+    pins = re.findall(r"publish\.yml@(\w+)", read("examples/hello-world/.github/workflows/plugin-ci.yml"))
     for job in yaml.safe_load(text)["jobs"].values():
         uses = str(job.get("uses", ""))
         if f"/{path}@" not in uses:

@@ -50,8 +50,8 @@ def report(error: RegistryError) -> None:
     """Show an error on the page of the run: as an annotation, and in the summary."""
     redact = redactor(env.secrets())
     print(redact(error_command(error)), file=sys.stderr)  # noqa: T201  (the filters of `Output` would defuse it)
-    hint = f"\n\n{escape(error.hint)}" if error.hint else ""
-    write_summary(f"### Refused: {escape(error.kind)}\n\n{escape(error.message)}{hint}")
+    lines = [line.strip() for text in (error.message, error.hint) for line in text.splitlines()]
+    write_summary("\n\n".join([f"### Refused: {escape(error.kind)}", *map(escape, filter(None, lines))]))
 
 
 def write_outputs(values: Mapping[str, str | None]) -> None:

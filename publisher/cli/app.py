@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher.cli import plugins, policy, publish, registry, status, upkeep
+from publisher.cli import importing, plugins, policy, publish, registry, review, status, upkeep, workflows
 from publisher.cli.common import output
 from publisher.cli.help import EPILOG, command
 
@@ -38,16 +38,20 @@ _PLUGIN_COMMANDS: tuple[Callable[..., None], ...] = (
 )
 _REGISTRY_COMMANDS: tuple[Callable[..., None], ...] = (
     registry.init,
+    review.validate,
     upkeep.register,
+    importing.import_,
     upkeep.renew,
     upkeep.rotate,
     registry.audit,
     registry.schema,
+    workflows.workflows,
+    workflows.mirror,
 )
 for _function in _PLUGIN_COMMANDS:
     command(app, _function.__name__.replace("_", "-"))(_function)
 for _function in _REGISTRY_COMMANDS:
-    command(registry_app, _function.__name__, "registry")(_function)
+    command(registry_app, _function.__name__.rstrip("_"), "registry")(_function)
 registry_app.add_typer(policy.app, name="policy", short_help="Say who may publish, with which keys; block.")
 app.add_typer(registry_app, name="registry")
 

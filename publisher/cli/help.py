@@ -43,11 +43,22 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         "publisher registry init registry --base-url https://registry.example",
         "publisher registry init try --base-url http://127.0.0.1:8000 --dev",
     ),
+    "registry validate": (
+        "Check a pull request; runs nothing of it.",
+        "publisher registry validate https://git.example/registry.git \\",
+        "  --head refs/pull/7/head",
+        "publisher registry validate . --head propose/calendar@1.2.0 --json",
+    ),
     "registry register": (
         "Run the registrar: bring the index up to date.",
         "publisher registry register . --key ../registry-keys/online.pem",
         "publisher registry register git@github.com:acme/registry.git",
         "publisher registry register . --dry-run --json",
+    ),
+    "registry import": (
+        "Take versions from publishers' own releases.",
+        "publisher registry import https://github.com/acme/registry.git --cache import.json",
+        "publisher registry import https://github.com/acme/registry.git --dry-run --json",
     ),
     "registry renew": (
         "Sign again what nears its expiry.",
@@ -74,6 +85,15 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         "Write the JSON Schemas of the documents.",
         "publisher registry schema schema",
         "publisher registry schema schema --check",
+    ),
+    "registry workflows": (
+        "Write the registry's GitHub workflows.",
+        "publisher registry workflows .",
+        "publisher registry workflows . --check",
+    ),
+    "registry mirror": (
+        "Copy what is served into a folder.",
+        "publisher registry mirror _site --from .",
     ),
     "policy add-publisher": (
         "Allow a new publisher.",

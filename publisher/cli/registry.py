@@ -63,13 +63,18 @@ def init(
         bool,
         typer.Option("--dev", help="Ten-year expiries and public development keys: for trying out only."),
     ] = False,
+    workflows: Annotated[
+        bool, typer.Option("--workflows/--no-workflows", help="Write its GitHub workflows below .github/.")
+    ] = True,
     json_output: JsonOption = False,
 ) -> None:
     """Make a registry repository, ready to push. Its private keys are kept outside of it."""
+    from publisher.cli.workflows import installed_version
     from publisher.maintain import init as maker
     from publisher.signing import PASSPHRASE_VARIABLE
     from publisher.tuf_repository import DEFAULT_DAYS
 
+    version = installed_version() if workflows else None
     new = maker.NewRegistry(
         base_url=base_url,
         registry=registry_id or maker.default_id(base_url),
@@ -95,6 +100,8 @@ def init(
         held = maker.load_keys(maker.make_keys(where, root_keys, secret), secret)
         files = maker.build_registry(new, held, env.now())
     maker.write_registry(folder, files, keep=frozenset({"README.md", ".gitattributes"}))
+    if version is not None:
+        maker.add_workflows(folder, version)
     summary = maker.public_keys_summary(held)
     row = {
         "folder": str(folder),

@@ -10,6 +10,7 @@ from securesystemslib.signer import CryptoSigner
 
 from publisher.dev_keys import NAMES, dev_key_pem
 from publisher.maintain.templates import GITATTRIBUTES, owners_readme
+from publisher.maintain.workflows import build_workflows
 from publisher.registrar.run import Options, register
 from publisher.schemas import build_schemas, validate_against
 from publisher.signing import generate_key, load_signer, public_key_object, write_private_key
@@ -254,6 +255,20 @@ def write_registry(folder: Path, files: Mapping[str, bytes], *, keep: frozenset[
         folder,
         {path: data for path, data in files.items() if not (path in keep and (folder / path).exists())},
     )
+
+
+def add_workflows(folder: Path, version: str) -> None:
+    """Write the workflows of a registry's repository into it, but for files that are there already.
+
+    Args:
+        folder: the registry's.
+        version: which version of this project they install.
+
+    Raises:
+        ConfigError: a file cannot be written.
+    """
+    new = {path: data for path, data in build_workflows(version).items() if not (folder / path).exists()}
+    write_changes(folder, new)
 
 
 def public_keys_summary(keys: Keys) -> dict[str, str]:

@@ -1,0 +1,74 @@
+"""Commands for where a registry is kept and served: workflows, mirror."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from publisher.cli.common import JsonOption, emit
+from registry_client.errors import ConfigError
+
+
+def workflows(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The registry's repository.")] = Path(),
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether they differ; exit code 1 if so.")
+    ] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Write the GitHub workflows of a registry's repository, with rulesets and pinned requirements, below .github/.
+
+    Run it again after an upgrade: it brings them to this version. A .github/requirements/plugin-registry.txt that says '.' stays.
+    """
+    from publisher.maintain.workflows import build_workflows, differing, write_workflows
+
+    wanted = build_workflows(installed_version())
+    changed = list(differing(folder, wanted)) if check else write_workflows(folder, wanted)
+    lines = [f"{'differs' if check else 'written'}: {folder / path}" for path in changed]
+    emit(
+        {"folder": str(folder), "changed": changed},
+        "\n".join(
+            [*lines, f"{folder}: {len(changed)} of {len(wanted)} files {'differ' if check else 'written'}"]
+        ),
+    )
+    if check and changed:
+        raise typer.Exit(1)
+
+
+def mirror(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The mirror; made if missing.")],
+    source: Annotated[Path, typer.Option("--from", metavar="DIR", help="The registry's folder.")] = Path(),
+    json_output: JsonOption = False,
+) -> None:
+    """Copy what a registry serves into a folder: files first, then the metadata that names them, the timestamp last."""
+    from publisher.maintain.mirror import mirror as run
+
+    done = run(folder, source)
+    emit(
+        {
+            "folder": str(folder),
+            "written": len(done.written),
+            "unchanged": done.unchanged,
+            "deleted": list(done.deleted),
+        },
+        f"{folder}: {len(done.written)} files written, {done.unchanged} unchanged, {len(done.deleted)} deleted",
+    )
+
+
+def installed_version() -> str:
+    """The version of this project.
+
+    Raises:
+        ConfigError: it is not installed, but run from its sources.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("plugin-registry")
+    except PackageNotFoundError as e:
+        raise ConfigError(
+            "the version of plugin-registry is not known, for it is not installed",
+            hint="Install it: pip install 'plugin-registry[publisher]'.",
+        ) from e
