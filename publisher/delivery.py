@@ -71,7 +71,8 @@ class Delivery:
         from publisher.github.release_offer import ReleaseOffer  # noqa: PLC0415
 
         api = Api.from_environ(self.environ, JOB_TOKEN_VARIABLE)
-        yield ReleaseOffer(api, name, self.branch, own_repository(self.environ), self.tag)
+        target = self.environ.get("GITHUB_SHA", "")
+        yield ReleaseOffer(api, name, self.branch, own_repository(self.environ), self.tag, target=target)
 
     def _on_github(self) -> str:
         from publisher.github.api import is_repository_name, repository_at  # noqa: PLC0415

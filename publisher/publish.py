@@ -240,7 +240,7 @@ def _existing(raw: dict[str, Any], destination: Destination) -> _Existing | None
         if not same_content(known, raw):
             raise VersionExistsError(
                 f"{plugin_id} {version} is {state} already ({where}), with other content",
-                hint="A version is used once: choose the next with --bump patch.",
+                hint="A version is used once: raise it in the manifest, publish another tag, or choose the next with --bump patch.",
             )
     if not places:
         return None
@@ -294,7 +294,8 @@ def _may_publish(data: bytes, tree: Tree) -> None:
             verify_manifest(document, keys)
         except SignatureError as e:
             raise SignatureError(
-                e.message, hint=f"Give a current key of publisher {keys.publisher.id!r} with --key."
+                e.message,
+                hint=f"Give a current key of publisher {keys.publisher.id!r} with --key; in GitHub Actions, the secret PLUGIN_SIGNING_KEY.",
             ) from e
         return
     raise PublishError(

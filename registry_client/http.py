@@ -33,6 +33,8 @@ _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NOT_MODIFIED = 304
 _OK = 200
+UNRESOLVED: Final = "the host name could not be resolved"
+"""Stands in the message of a `FetchError` where the name of the host is not known."""
 
 
 class Deadline:
@@ -207,7 +209,7 @@ def _cause(error: BaseException) -> str:
     """A short reason without object addresses."""
     text = str(error)
     for name, reason in (
-        ("NameResolutionError", "the host name could not be resolved"),
+        ("NameResolutionError", UNRESOLVED),
         ("ConnectTimeout", "no connection in time"),
         ("timed out", "no answer in time"),
         ("Connection refused", "connection refused"),

@@ -14,7 +14,7 @@ from support.mini_registry import serve
 
 from publisher.cli.main import main
 from publisher.maintain import policy
-from publisher.maintain.audit import Level, audit
+from publisher.watch.audit import Level, audit
 from publisher.maintain.fetch_tree import fetch_tree
 from publisher.set_status import Change
 from publisher.signing import public_key_object
@@ -27,7 +27,7 @@ from registry_client.models.release import ReleaseStatus
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from publisher.maintain.audit import Report
+    from publisher.watch.audit import Report
 
 ARTIFACT = b"a plugin's archive" * 20
 PLACE = f"artifacts/sha256/{Digest.of(ARTIFACT).hex}/calendar-1.0.0.zip"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from publisher.github import api as api_module
+from publisher.github import connection
 from publisher.github.api import (
     Api,
     check_repository_name,
@@ -248,7 +248,7 @@ def test_odd_answers_are_errors(reply: Reply, message: str, pauses: list[float])
 
 def test_an_answer_has_an_end(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
     """Nobody's memory is filled, whatever the server sends."""
-    monkeypatch.setattr(api_module, "_LARGEST_ANSWER", 1000)
+    monkeypatch.setattr(connection, "_LARGEST_ANSWER", 1000)
     with (
         scripted(Reply(body=["x" * 2000])) as script,
         pytest.raises(GitHubError, match="more than 1000 bytes"),

@@ -31,7 +31,7 @@ EDGES: dict[str, dict[str, str]] = {
     "socket": {},
     "tuf.ngclient": {"registry_client": "registry_client/trust.py"},
     "subprocess": {"publisher": "publisher/git.py"},
-    "github": {"publisher": "publisher/github/api.py"},
+    "github": {"publisher": "publisher/github/connection.py"},
     "os.environ": {"registry_client": "registry_client/cli/env.py", "publisher": "publisher/cli/env.py"},
 }
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}

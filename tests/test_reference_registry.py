@@ -10,7 +10,7 @@ import pytest
 from support.httpd import FaultServer
 from tuf.ngclient import Updater
 
-from publisher.maintain.audit import audit
+from publisher.watch.audit import audit
 from publisher.pack import artifact_name
 from publisher.source import load_source, read_artifact
 from publisher.tree import DirTree

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publisher.cli import importing, plugins, policy, publish, registry, review, status, upkeep, workflows
+from publisher.cli import (
+    importing,
+    plugins,
+    policy,
+    publish,
+    register,
+    registry,
+    review,
+    status,
+    upkeep,
+    watch,
+    workflows,
+)
 from publisher.cli.common import output
 from publisher.cli.help import EPILOG, command
 
@@ -39,11 +51,12 @@ _PLUGIN_COMMANDS: tuple[Callable[..., None], ...] = (
 _REGISTRY_COMMANDS: tuple[Callable[..., None], ...] = (
     registry.init,
     review.validate,
-    upkeep.register,
+    register.register,
     importing.import_,
     upkeep.renew,
     upkeep.rotate,
-    registry.audit,
+    watch.audit,
+    watch.expiry,
     registry.schema,
     workflows.workflows,
     workflows.mirror,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Key, Signer
 
+    from publisher.git import Remote
     from publisher.maintain.desk import Desk
     from publisher.source import Source
     from registry_client.cli.output import Output
@@ -64,6 +66,22 @@ RootDigestOption = Annotated[
         help="What metadata/1.root.json must be: sha256:<hex>.",
     ),
 ]
+IssueOption = Annotated[
+    str | None,
+    typer.Option(
+        "--issue",
+        metavar="OWNER/REPO",
+        help="Keep one issue there about it: opened, updated, closed (GITHUB_TOKEN).",
+    ),
+]
+SummaryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--summary",
+        metavar="FILE",
+        help="Append a report in Markdown; in GitHub Actions, to the job's summary.",
+    ),
+]
 ToOption = Annotated[
     str,
     typer.Option(
@@ -72,6 +90,14 @@ ToOption = Annotated[
         help="The registry: a folder with one in it, any Git remote, or OWNER/REPO on GitHub.",
     ),
 ]
+
+
+class Bump(StrEnum):
+    """Which part of a version is raised."""
+
+    PATCH = "patch"
+    MINOR = "minor"
+    MAJOR = "major"
 
 
 _output: ContextVar[Output] = ContextVar("output")
@@ -171,7 +197,7 @@ def problems_json(problems: Iterable[Problem]) -> list[dict[str, str]]:
     return [{"path": problem.path, "message": problem.message} for problem in problems]
 
 
-def wanted_version(source: Source, version: str | None, bump: str | None) -> str:
+def wanted_version(source: Source, version: str | None, bump: Bump | None) -> str:
     """The version to publish: given, bumped, or the manifest's.
 
     Raises:
@@ -192,4 +218,37 @@ def wanted_version(source: Source, version: str | None, bump: str | None) -> str
         raise ManifestError(str(source.path), [], hint="Add a version, or give --version.")
     if bump is None:
         return current
-    return raise_version(current, bump)
+    return raise_version(current, bump.value)
+
+
+def is_work_folder(folder: Path) -> bool:
+    """Whether this is a folder with files, not a bare repository nor a URL."""
+    from publisher.git import is_bare_repository
+
+    return folder.is_dir() and not is_bare_repository(folder)
+
+
+def remote_at(registry: str, pinned: Digest | None) -> Remote:
+    """The remote that was named; nobody should go without a root digest unawares."""
+    from publisher.git import Remote
+
+    if pinned is None:
+        note("warning: no --root-digest was given, so the root of trust on the remote is believed")
+    folder = Path(registry)
+    return Remote.parse(str(folder.resolve()) if folder.is_dir() else registry, env.environ())
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """The bytes of a file that an option names.
+
+    Raises:
+        ConfigError: it cannot be read, or has more bytes than the limit.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be read ({e.strerror})") from e
+    if len(data) > limit:
+        raise ConfigError(f"{path}: more than {limit} bytes")
+    return data

@@ -78,6 +78,11 @@ def tag() -> str | None:
     return env.get("GITHUB_REF_NAME") if in_actions() and env.get("GITHUB_REF_TYPE") == "tag" else None
 
 
+def run_url() -> str:
+    """The page of the GitHub Actions run that this is a step of; empty elsewhere."""
+    return provenance().get("run", "")
+
+
 def provenance() -> dict[str, str]:
     """Where this is being built, as GitHub Actions says it; empty elsewhere."""
     env = os.environ
@@ -105,6 +110,7 @@ __all__ = [
     "now",
     "output_file",
     "provenance",
+    "run_url",
     "secrets",
     "summary_file",
     "tag",

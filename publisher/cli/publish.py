@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from publisher.cli import actions, env
 from publisher.cli.common import (
     BranchOption,
+    Bump,
     DevKeysOption,
     JsonOption,
     KeysOption,
@@ -52,14 +52,6 @@ _NEXT = {
     Way.PULL_REQUEST: "A maintainer merges it; then the registrar takes it into the index.",
     Way.IMPORT: "The registry looks at releases every now and then, and the registrar takes it from there.",
 }
-
-
-class Bump(StrEnum):
-    """Which part of a version is raised."""
-
-    PATCH = "patch"
-    MINOR = "minor"
-    MAJOR = "major"
 
 
 def publish(
@@ -176,8 +168,14 @@ def _upload(delivery: Delivery, prepared: Prepared) -> None:
     from publisher.github.releases import upload
 
     if prepared.packed:
-        api = Api.from_environ(env.environ(), JOB_TOKEN_VARIABLE)
-        for asset in upload(api, own_repository(env.environ()), delivery.tag, prepared.packed):
+        environ = env.environ()
+        api = Api.from_environ(environ, JOB_TOKEN_VARIABLE)
+        # A release may take no files once it is published: with an import, the manifest still has to get on it.
+        publish_draft = False if delivery.way is Way.IMPORT else None
+        target = environ.get("GITHUB_SHA", "")
+        for asset in upload(
+            api, own_repository(environ), delivery.tag, prepared.packed, target=target, publish=publish_draft
+        ):
             note(f"{asset.name} is on release {delivery.tag} ({asset.digest})")
 
 

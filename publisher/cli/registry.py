@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from publisher.cli import env
 from publisher.cli.common import (
-    DevKeysOption,
     JsonOption,
-    RootDigestOption,
     emit,
     note,
-    parse_digest,
 )
 from registry_client.errors import ConfigError
-
-if TYPE_CHECKING:
-    from publisher.maintain.audit import Report
-    from publisher.tree import Tree
-
-_AUDIT_FAILED = 11
 
 
 def init(
@@ -123,61 +114,6 @@ def _outside(keys: Path, folder: Path) -> None:
             f"{keys}: lies inside the registry, which is going to be public",
             hint="Choose a folder outside of it.",
         )
-
-
-def audit(
-    registry: Annotated[
-        str, typer.Argument(metavar="DIR|URL", help="A folder with a registry, or a base URL.")
-    ] = ".",
-    root: Annotated[
-        Path | None, typer.Option("--root", metavar="FILE", help="The pinned root; needed for a URL.")
-    ] = None,
-    root_digest: RootDigestOption = None,
-    allow_dev_keys: DevKeysOption = False,
-    json_output: JsonOption = False,
-) -> None:
-    """Check everything: documents, digests, signatures, paths, expiry. Exit code 11 if there are errors."""
-    from publisher.authority import pinned_root
-    from publisher.maintain.audit import audit as run
-    from publisher.maintain.desk import require_registry
-    from publisher.maintain.fetch_tree import fetch_tree
-    from publisher.tree import DirTree
-    from registry_client.client import read_root
-
-    remote = "://" in registry
-    if remote and root is None:
-        raise ConfigError(
-            "a registry at a URL needs --root", hint="Give its metadata/1.root.json, from its maintainers."
-        )
-    if remote and root is not None:
-        pinned = read_root(root)
-        tree: Tree = fetch_tree(registry, pinned, allow_dev_keys=allow_dev_keys)
-    else:
-        tree = DirTree(require_registry(Path(registry)))
-        pinned = read_root(root) if root is not None else pinned_root(tree, parse_digest(root_digest))
-        allow_dev_keys = allow_dev_keys or (Path(registry) / "dev-keys").is_dir()
-    _tell_report(run(tree, pinned, env.now(), allow_dev_keys=allow_dev_keys, complete=not remote), registry)
-
-
-def _tell_report(report: Report, registry: str) -> None:
-    lines = [
-        f"{finding.level}: {finding.path}: {finding.message}"
-        + (f"  ({finding.hint})" if finding.hint else "")
-        for finding in report.findings
-    ]
-    verdict = "sound" if report.sound else "not sound"
-    lines.append(
-        f"{registry}: {verdict}; {report.plugins} plugins, {report.versions} versions, {len(report.findings)} findings"
-    )
-    row = {
-        "sound": report.sound,
-        "plugins": report.plugins,
-        "versions": report.versions,
-        "findings": [finding.to_json() for finding in report.findings],
-    }
-    emit(row, "\n".join(lines))
-    if not report.sound:
-        raise typer.Exit(_AUDIT_FAILED)
 
 
 def schema(

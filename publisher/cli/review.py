@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from publisher.cli import actions, env
-from publisher.cli.common import DevKeysOption, JsonOption, RootDigestOption, emit, note, parse_digest
+from publisher.cli.common import (
+    DevKeysOption,
+    JsonOption,
+    RootDigestOption,
+    SummaryOption,
+    emit,
+    note,
+    parse_digest,
+)
 from registry_client.cli.text import clean
 from registry_client.errors import PublishError
 
@@ -26,14 +34,7 @@ def validate(
     base: Annotated[
         str, typer.Option("--base", metavar="NAME", help="The branch that it is to be merged into.")
     ] = "main",
-    summary: Annotated[
-        Path | None,
-        typer.Option(
-            "--summary",
-            metavar="FILE",
-            help="Append the verdict as Markdown; default: the job's summary, in GitHub Actions.",
-        ),
-    ] = None,
+    summary: SummaryOption = None,
     root_digest: RootDigestOption = None,
     allow_dev_keys: DevKeysOption = False,
     json_output: JsonOption = False,

@@ -1,4 +1,4 @@
-"""Commands that keep a registry current: register, renew, rotate."""
+"""Commands that sign again and change keys: renew, rotate."""
 
 from __future__ import annotations
 
@@ -17,128 +17,44 @@ from publisher.cli.common import (
     PublicKeysOption,
     RootDigestOption,
     emit,
+    is_work_folder,
     load_signers,
     note,
     parse_digest,
     read_public_key,
+    remote_at,
     tell_waiting,
 )
-from registry_client.errors import ConfigError, PublishError
+from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
-    from publisher.registrar.run import Options, Run
+    from publisher.maintain.renew import Renewed
     from publisher.tree import Tree
 
 
-def register(
+def renew(
     registry: Annotated[
         str, typer.Argument(metavar="REGISTRY", help="A folder with a registry, or any Git remote.")
     ] = ".",
     key: KeysOption = None,
     public_key: PublicKeysOption = None,
-    root_digest: RootDigestOption = None,
-    branch: BranchOption = "main",
-    allow_loss: Annotated[
-        int | None,
-        typer.Option(
-            "--allow-loss",
-            metavar="N",
-            min=0,
-            help="Let this many versions become unusable; default: max(1, 5 %).",
-        ),
-    ] = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Verify every version again, whatever was verified before.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
-    allow_dev_keys: DevKeysOption = False,
-    json_output: JsonOption = False,
-) -> None:
-    """Run the registrar: take what is offered into the index, sign it, and repair what was edited by hand.
-
-    On a Git remote it reads main and publish/*, pushes one commit and deletes the refs it has handled; in a folder it writes the files.
-    Exit code 9: something was refused; the rest was registered all the same.
-    """
-    from publisher.authority import pinned_root
-    from publisher.git import Remote, is_bare_repository
-    from publisher.maintain.desk import candidates
-    from publisher.registrar.remote import register_remote
-    from publisher.registrar.run import Options
-
-    pinned = parse_digest(root_digest)
-    folder = Path(registry)
-    known = candidates(folder) if (folder / "metadata").is_dir() else []
-    signers = load_signers(key, public_keys=public_key, allow_dev_keys=allow_dev_keys, candidates=known)
-
-    def options_for(tree: Tree) -> Options:
-        root = pinned_root(tree, pinned)
-        return Options(root, signers, allow_dev_keys=allow_dev_keys, allow_loss=allow_loss, full=full)
-
-    if folder.is_dir() and not is_bare_repository(folder):
-        run = _register_folder(folder, options_for, dry_run=dry_run)
-    else:
-        if pinned is None:
-            note("warning: no --root-digest was given, so the root of trust on the remote is believed")
-        remote = Remote.parse(str(folder.resolve()) if folder.is_dir() else registry, env.environ())
-        run = register_remote(remote, branch, options_for, env.environ(), env.now, dry_run=dry_run)
-    _tell_run(run, dry_run=dry_run)
-
-
-def _register_folder(folder: Path, options_for: Any, *, dry_run: bool) -> Run:
-    from dataclasses import replace
-
-    from publisher.git import Git, is_work_tree
-    from publisher.maintain.desk import require_registry
-    from publisher.registrar.run import register as run_registrar
-    from publisher.tree import DirTree, write_changes
-
-    tree = DirTree(require_registry(folder))
-    options: Options = options_for(tree)
-    if is_work_tree(folder):
-        git = Git(folder, env.environ())
-        head = git.head()
-        if head is not None:
-            options = replace(options, recover=lambda path, digest: git.from_history(head, path, digest))
-    run = run_registrar(tree, (), options, env.now())
-    if not dry_run:
-        write_changes(folder, run.changes)
-    return run
-
-
-def _tell_run(run: Run, *, dry_run: bool) -> None:
-    lines = []
-    for outcome in run.outcomes:
-        lines.append(
-            f"{outcome.submission.id} {outcome.submission.version}: {outcome.result} ({outcome.submission.source})"
-        )
-        if outcome.error is not None:
-            lines += [
-                f"  {outcome.error.message}",
-                *([f"  {outcome.error.hint}"] if outcome.error.hint else []),
-            ]
-    lines.append(
-        f"{'would change' if dry_run else 'changed'} {len(run.changes)} files; {run.versions} versions in the index"
-    )
-    emit({**run.to_json(), "dryRun": dry_run}, "\n".join(lines))
-    if run.refused:
-        raise typer.Exit(PublishError.exit_code)
-
-
-def renew(
-    folder: DirArgument = Path(),
-    key: KeysOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Sign again whatever the keys given can sign, due or not.")
     ] = False,
     role: Annotated[
         list[str] | None, typer.Option("--role", metavar="ROLE", help="Only this role. Repeat for more.")
     ] = None,
+    branch: BranchOption = "main",
     root_digest: RootDigestOption = None,
     allow_dev_keys: DevKeysOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Sign again what nears its expiry: online roles daily, offline ones 60 days before."""
+    """Sign again what nears its expiry: online roles daily, offline ones 60 days before.
+
+    On a Git remote it pushes one commit; in a folder it writes the files.
+    """
     from publisher.maintain.desk import Desk, candidates, require_registry
+    from publisher.maintain.renew import Renewed, renew_remote
     from publisher.maintain.renew import renew as run
     from publisher.tuf_repository import OFFLINE, ONLINE
 
@@ -147,19 +63,32 @@ def renew(
         raise ConfigError(
             f"--role: there is no role {min(unknown)!r}", hint=f"Roles: {', '.join((*OFFLINE, *ONLINE))}."
         )
-    known = candidates(require_registry(folder))
-    signers = load_signers(key, allow_dev_keys=allow_dev_keys, candidates=known)
-    desk = Desk(
-        folder, signers, env.now(), allow_dev_keys=allow_dev_keys, root_digest=parse_digest(root_digest)
-    )
-    renewals = run(desk, force=force, roles=role) if role else run(desk, force=force)
-    changed = desk.save()
+    pinned, roles = parse_digest(root_digest), tuple(role or (*OFFLINE, *ONLINE))
+
+    def desk_for(place: Path | Tree) -> Desk:
+        known = candidates(place)
+        signers = load_signers(key, public_keys=public_key, allow_dev_keys=allow_dev_keys, candidates=known)
+        return Desk(place, signers, env.now(), allow_dev_keys=allow_dev_keys, root_digest=pinned)
+
+    folder = Path(registry)
+    if is_work_folder(folder):
+        desk = desk_for(require_registry(folder))
+        renewals = run(desk, force=force, roles=roles)
+        done = Renewed(renewals, desk.save(), desk.waiting)
+    else:
+        done = renew_remote(
+            remote_at(registry, pinned), branch, desk_for, env.environ(), force=force, roles=roles
+        )
+    _tell_renewed(done)
+
+
+def _tell_renewed(done: Renewed) -> None:
     rows = [
-        {"role": r.role, "result": r.result, "expires": f"{r.expires:%Y-%m-%dT%H:%M:%SZ}"} for r in renewals
+        {"role": r.role, "result": r.result, "expires": f"{r.expires:%Y-%m-%dT%H:%M:%SZ}"} for r in done.roles
     ]
-    text = "\n".join(f"{r.role:<10} {r.result:<8} expires {r.expires:%Y-%m-%d %H:%M} UTC" for r in renewals)
-    emit({"roles": rows, "changedFiles": changed, "staged": desk.waiting}, text)
-    for item in renewals:
+    text = "\n".join(f"{r.role:<10} {r.result:<8} expires {r.expires:%Y-%m-%d %H:%M} UTC" for r in done.roles)
+    emit({"roles": rows, "changedFiles": done.changed, "staged": done.staged}, text)
+    for item in done.roles:
         if item.result == "due":
             note(f"warning: {item.role} should be signed again, and none of its keys was given")
 

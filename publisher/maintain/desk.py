@@ -1,7 +1,8 @@
-"""The maintainers' desk: a registry's working tree, verified before anything is signed on top of it."""
+"""The maintainers' desk: a registry's files, verified before anything is signed on top of them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from publisher.authority import Authority, load_authority, pinned_root
@@ -25,21 +26,22 @@ from registry_client.errors import ConfigError, SignatureError
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from securesystemslib.signer import Key, Signer
     from tuf.api.metadata import Targets
+
+    from publisher.tree import Tree
 
 
 class Desk:
     """One change to a registry by its maintainers.
 
     Args:
-        folder: the registry's working tree.
+        place: the registry's working tree, or its files from elsewhere: a commit, say.
         signers: the keys at hand.
         now: the time, UTC.
         allow_dev_keys: accept development keys.
-        root_digest: what metadata/1.root.json must be, or None to take the working tree's word.
+        root_digest: what metadata/1.root.json must be, or None to take the place's word.
 
     Raises:
         VerificationError: what stands there is not signed as it should be; nothing is signed on top of it.
@@ -47,15 +49,15 @@ class Desk:
 
     def __init__(
         self,
-        folder: Path,
+        place: Path | Tree,
         signers: Sequence[Signer],
         now: datetime,
         *,
         allow_dev_keys: bool = False,
         root_digest: Digest | None = None,
     ) -> None:
-        self.folder = folder
-        self.tree = Overlay(DirTree(folder))
+        self.folder = place if isinstance(place, Path) else Path()
+        self.tree = Overlay(_tree(place))
         self.now = now
         self.allow_dev_keys = allow_dev_keys
         self.root = pinned_root(self.tree, root_digest)
@@ -102,21 +104,30 @@ class Desk:
         data = self.tree.read(served_path(path, digest)) or self.tree.read(path) or b""
         return verify_digest(data, digest=digest, size=info.length, where=path)
 
-    def save(self) -> list[str]:
-        """Write the change. Returns the paths that changed."""
+    def finish(self) -> dict[str, bytes | None]:
+        """The whole change, for whoever writes it: bytes by path, or None to delete."""
         for role in OFFLINE:
             promote(self.tree, role)
-        write_changes(self.folder, self.tree.changes)
-        return sorted(self.tree.changes)
+        return self.tree.changes
+
+    def save(self) -> list[str]:
+        """Write the change into the working tree. Returns the paths that changed."""
+        changes = self.finish()
+        write_changes(self.folder, changes)
+        return sorted(changes)
 
     def signer_for(self, keys: Collection[str]) -> Signer | None:
         """A signer at hand among these keyids, or None."""
         return next((signer for signer in self.signers if signer.public_key.keyid in keys), None)
 
 
-def candidates(folder: Path) -> list[Key]:
+def _tree(place: Path | Tree) -> Tree:
+    return DirTree(place) if isinstance(place, Path) else place
+
+
+def candidates(place: Path | Tree) -> list[Key]:
     """Every public key that a registry's metadata names: what a KMS or HSM key may be."""
-    tree = Overlay(DirTree(folder))
+    tree = _tree(place)
     found: dict[str, Key] = {}
     for role in ("root", "targets"):
         version = latest_version(tree, role)

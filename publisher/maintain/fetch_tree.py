@@ -53,6 +53,35 @@ def fetch_tree(url: str, pinned_root: bytes, *, allow_dev_keys: bool, timeout: f
     return tree
 
 
+def fetch_metadata(url: str, pinned_root: bytes, *, timeout: float = 120.0) -> MemoryTree:
+    """Fetch a registry's metadata and the maintainers' documents alone.
+
+    Args:
+        url: its base URL.
+        pinned_root: the root of trust.
+        timeout: seconds in all.
+
+    Raises:
+        FetchError: a file could not be fetched. VerificationError: it is not what the metadata above it names.
+    """
+    fetcher = _Fetcher(check_base_url(url), Deadline(timeout))
+    tree = MemoryTree({"metadata/1.root.json": pinned_root})
+    fetcher.roots(tree, int(parse_metadata(pinned_root, "root", "the pinned root").signed.version))
+    fetcher.metadata(tree)
+    return tree
+
+
+def fetch_root(url: str, digest: Digest, *, timeout: float = 60.0) -> bytes:
+    """Fetch a registry's first root, of which the digest is pinned.
+
+    Raises:
+        FetchError: it could not be fetched. DigestError: it is another one.
+    """
+    base = check_base_url(url)
+    data = _Fetcher(base, Deadline(timeout)).get("metadata/1.root.json", _METADATA_LIMIT)
+    return verify_digest(data, digest=digest, size=None, where=f"{base}/metadata/1.root.json")
+
+
 class _Fetcher:
     def __init__(self, base: str, deadline: Deadline) -> None:
         self._base = base

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from publisher.main_branch import change_main
 from publisher.registrar.gate import check_candidate
 from publisher.registrar.online import drop_unverified
 from publisher.registrar.retention import collect_garbage
@@ -14,10 +15,13 @@ from publisher.tuf_repository import OFFLINE, keyids_for, latest_version, read_m
 from registry_client.trust import RoleInfo, role_info
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
+    from publisher.git import Remote
+    from publisher.main_branch import Main
     from publisher.maintain.desk import Desk
+    from publisher.tree import Tree
 
 ONLINE_AGE = timedelta(hours=20)
 OFFLINE_LEFT = timedelta(days=60)
@@ -31,6 +35,15 @@ class Renewal:
     role: str
     result: str
     expires: datetime
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """What became of a registry: of each role, which paths changed, and which metadata waits for signatures."""
+
+    roles: list[Renewal]
+    changed: list[str]
+    staged: list[str]
 
 
 def due(info: RoleInfo, now: datetime) -> bool:
@@ -74,6 +87,41 @@ def renew(desk: Desk, *, force: bool = False, roles: Collection[str] = _ORDER) -
         collect_garbage(desk.tree, desk.now)
         check_candidate(desk.tree, desk.root, (), desk.now, allow_dev_keys=desk.allow_dev_keys)
     return [Renewal(role, state, _info(desk, role).expires) for role, state in {**found, **upper}.items()]
+
+
+def renew_remote(
+    remote: Remote,
+    branch: str,
+    desk_for: Callable[[Tree], Desk],
+    environ: Mapping[str, str],
+    *,
+    force: bool = False,
+    roles: Collection[str] = _ORDER,
+) -> Renewed:
+    """Renew a registry on a Git remote: one commit, pushed with a lease; start over if main moved meanwhile.
+
+    Args:
+        remote: the registry's repository.
+        branch: its main branch.
+        desk_for: a desk over the files that main has.
+        environ: the environment for Git.
+        force: as for `renew`.
+        roles: as for `renew`.
+
+    Raises:
+        RegistryError: nothing was pushed.
+    """
+
+    def work(main: Main) -> Renewed:
+        desk = desk_for(main.tree())
+        found = renew(desk, force=force, roles=roles)
+        changes = desk.finish()
+        if changes:
+            names = [item.role for item in found if item.result in {"renewed", "staged"}]
+            main.push(changes, f"Renew {', '.join(names) or 'metadata'}\n", desk.now)
+        return Renewed(found, sorted(changes), desk.waiting)
+
+    return change_main(remote, branch, environ, work)
 
 
 def _renew(desk: Desk, role: str, *, force: bool) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 USER = "x-access-token"
@@ -29,7 +29,9 @@ class GitHost:
         root: bare repositories stand below it.
         url: base URL, without a slash at the end.
         token: the password it asks for; empty lets everyone in.
+        admits: decides instead, from the request's path with its query, and the password.
         redirect: base URL that it sends every request to, instead of answering.
+        moved: gives the URL to which a path is sent; empty for those that are answered here.
         say: printed to whoever is let in or not, as hosts explain themselves; `{password}` is what was sent.
         requests: method and path of each request.
         passwords: passwords that came, once for each request with one.
@@ -38,10 +40,18 @@ class GitHost:
     root: Path
     url: str = ""
     token: str = ""
+    admits: Callable[[str, str], bool] | None = None
     redirect: str = ""
+    moved: Callable[[str], str] = lambda _: ""
     say: str = "no"
     requests: list[str] = field(default_factory=list)
     passwords: list[str] = field(default_factory=list)
+
+    def lets_in(self, path: str, password: str) -> bool:
+        """Whether a request is answered."""
+        if self.admits is not None:
+            return self.admits(path, password)
+        return not self.token or password == self.token
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -75,9 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
         password = self._password()
         if password:
             host.passwords.append(password)
-        if host.redirect:
-            self._send(302, {"Location": host.redirect + self.path}, b"")
-        elif host.token and password != host.token:
+        elsewhere = host.redirect + self.path if host.redirect else host.moved(self.path)
+        if elsewhere:
+            self._send(302, {"Location": elsewhere}, b"")
+        elif not host.lets_in(self.path, password):
             ask = {"WWW-Authenticate": 'Basic realm="git"', "Content-Type": "text/plain"}
             self._send(401, ask, host.say.format(password=password).encode())
         else:
@@ -85,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _password(self) -> str:
         scheme, _, value = self.headers.get("Authorization", "").partition(" ")
-        if scheme != "Basic":
+        if scheme.lower() != "basic":
             return ""
         return base64.b64decode(value).decode().partition(":")[2]
 

@@ -12,7 +12,7 @@ from publisher.authority import load_root
 from publisher.documents import sign_document
 from publisher.maintain import init as maker
 from publisher.maintain import policy
-from publisher.maintain.audit import Report, audit
+from publisher.watch.audit import Report, audit
 from publisher.maintain.desk import Desk
 from publisher.maintain.renew import Renewal, renew
 from publisher.maintain.rotate import rotate

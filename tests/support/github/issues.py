@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from support.github import bodies
@@ -18,13 +19,14 @@ _BODY_LIMIT = 65_536
 def label(double: Double, repository: Repository, name: str) -> dict[str, Any]:
     """A label, which is there as soon as something has it."""
     number = double.user_id(f"label {repository.id} {name}")
+    colour, description = repository.labels.get(name, ("ededed", None))
     return {
         "id": number,
         "node_id": bodies.node_id("Label", number),
         "url": f"{bodies.repository_api(double, repository)}/labels/{name}",
         "name": name,
-        "description": None,
-        "color": "ededed",
+        "description": description,
+        "color": colour,
         "default": False,
     }
 
@@ -113,13 +115,17 @@ def get_issues(call: Call) -> Answer:
     state = call.query.get("state", "open")
     labels = {name for name in call.query.get("labels", "").split(",") if name}
     creator = call.query.get("creator", "")
+    since = datetime.fromisoformat(call.query.get("since", "1970-01-01T00:00:00Z"))
     order = call.query.get("sort", "created")
     if order not in {"created", "updated"}:
         raise NotImplementedError(f"issues sorted by {order}")
     found = [
         issue
         for issue in call.repository.issues.values()
-        if state in {"all", issue.state} and labels <= set(issue.labels) and creator in {"", issue.login}
+        if state in {"all", issue.state}
+        and labels <= set(issue.labels)
+        and creator in {"", issue.login}
+        and issue.updated_at >= since
     ]
     falling = call.query.get("direction", "desc") == "desc"
     found.sort(
@@ -203,4 +209,23 @@ def post_comment(call: Call) -> Answer:
         issue.comments.append(comment)
         issue.updated_at = call.double.now()
     body = _comment(call, issue, comment)
+    return Answer(201, body, {"Location": body["url"]})
+
+
+@route("GET", "…/labels/{name}", "issues")
+def get_label(call: Call) -> Answer:
+    name, repository = call.path["name"], call.repository
+    used = {each for issue in repository.issues.values() for each in issue.labels}
+    if name not in used | repository.labels.keys():
+        raise not_found()
+    return Answer(200, label(call.double, repository, name))
+
+
+@route("POST", "…/labels", "issues", "write")
+def post_label(call: Call) -> Answer:
+    name, repository = call.body.get("name"), call.repository
+    if name in repository.labels:
+        raise invalid("Label", "name", "already_exists")
+    repository.labels[name] = (call.body.get("color", "ededed"), call.body.get("description"))
+    body = label(call.double, repository, name)
     return Answer(201, body, {"Location": body["url"]})

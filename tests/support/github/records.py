@@ -220,6 +220,7 @@ class Repository:
         default_branch: name of a branch.
         created_at: when.
         parent: id of the repository that it is a fork of.
+        labels: colour and description by name, of those that were made on purpose.
     """
 
     id: int
@@ -230,6 +231,7 @@ class Repository:
     created_at: datetime
     parent: int | None = None
     issues: dict[int, Issue] = field(default_factory=dict)
+    labels: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     releases: dict[int, Release] = field(default_factory=dict)
     statuses: list[Status] = field(default_factory=list)
     rulesets: list[Ruleset] = field(default_factory=list)

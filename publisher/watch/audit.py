@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from tuf.api.exceptions import LengthOrHashMismatchError
@@ -29,6 +27,7 @@ from publisher.tuf_repository import (
     read_metadata,
     served_path,
 )
+from publisher.watch.findings import Finding, Level, Report
 from registry_client.digest import Digest
 from registry_client.errors import RegistryError
 from registry_client.names import check_plugin_id, check_version, container_name
@@ -49,48 +48,6 @@ _PLUGIN_FILE = re.compile(
     r"plugins/([^/]+)/([^/]+)/(manifest(\.[0-9a-f]{12})?|release)\.json|plugins/([^/]+)\.json"
 )
 _SOON = {"root": 60, "targets": 60, "blocks": 60, "registrar": 5, "snapshot": 5, "timestamp": 2}
-
-
-class Level(StrEnum):
-    """How bad a finding is. Only errors make the audit fail."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong."""
-
-    level: Level
-    path: str
-    message: str
-    hint: str = ""
-
-    def to_json(self) -> dict[str, str]:
-        """For `--json`."""
-        row = {"level": self.level.value, "path": self.path, "message": self.message, "hint": self.hint}
-        return {name: value for name, value in row.items() if value}
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an audit found.
-
-    Attributes:
-        findings: errors and warnings.
-        plugins: plugins looked at.
-        versions: versions looked at.
-    """
-
-    findings: tuple[Finding, ...]
-    plugins: int = 0
-    versions: int = 0
-
-    @property
-    def sound(self) -> bool:
-        """Whether there are no errors."""
-        return not any(finding.level is Level.ERROR for finding in self.findings)
 
 
 def audit(
@@ -249,10 +206,10 @@ def _derived(overlay: Overlay, authority: Authority, state: State, now: datetime
     """What the registrar would write: any difference is an error, since all of it follows from signed documents."""
     found = []
     try:
-        outcomes = run_plan(Inputs(overlay, authority, now, no_recovery, allow_loss=10**9), state, ())
+        plan = run_plan(Inputs(overlay, authority, now, no_recovery, allow_loss=10**9), state, ())
         found += [
             _error(o.submission.source, o.error.message, o.error.hint)
-            for o in outcomes
+            for o in plan.outcomes
             if o.error is not None
         ]
         targets = build_targets(overlay, state, authority, now)
@@ -345,3 +302,6 @@ def _schemas(tree: Tree) -> list[Finding]:
         for name, data in build_schemas().items()
         if tree.read(f"schema/{name}") != data
     ]
+
+
+__all__ = ["Finding", "Level", "Report", "audit"]
