@@ -12,8 +12,8 @@ from securesystemslib.signer import CryptoSigner
 
 from publisher.documents import sign_document
 from publisher.maintain.init import Keys, NewRegistry, build_registry
-from publisher.registrar.admit import Submission
 from publisher.registrar.run import Options, register
+from publisher.registrar.submission import Submission
 from publisher.set_status import Change, build_release
 from publisher.signing import keyid_of, public_key_object
 from publisher.tree import MemoryTree, Overlay

@@ -17,8 +17,8 @@ import typer
 import yaml
 
 from publisher.cli.app import app as publisher_app
-from publisher.registrar.admit import MAX_IN_TREE
 from publisher.registrar.retention import KEEP, KEEP_CATALOGUE
+from publisher.registrar.submission import MAX_IN_TREE
 from publisher.schemas import build_schemas
 from publisher.tuf_repository import DEFAULT_DAYS
 from publisher.wording import EXPECTED

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from publisher.registrar.admit import Submission
+    from publisher.registrar.submission import Submission
     from registry_client.models.manifest import Manifest
     from registry_client.models.release import Release
 

@@ -9,7 +9,7 @@ from publisher.check import check_manifest
 from publisher.destination import Offer, pending_of, publisher_of
 from publisher.documents import same_content, sign_document
 from publisher.pack import digest_and_size
-from publisher.registrar.admit import MAX_IN_TREE
+from publisher.registrar.submission import MAX_IN_TREE
 from publisher.set_status import Change, build_release
 from publisher.source import build_manifest, read_artifact
 from publisher.source_model import fill_url

@@ -17,7 +17,7 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets
 
 from publisher.maintain.init import NewRegistry, build_registry, dev_keys, dev_signer, write_registry
 from publisher.maintain.policy import PublisherChange, add_publisher
-from publisher.registrar.admit import Result, Submission
+from publisher.registrar.submission import Result, Submission
 from publisher.registrar.write import write_above
 from publisher.tree import MemoryTree, Overlay
 from publisher.tuf_repository import TufRepository, add_target, latest_version, read_metadata, served_path

@@ -14,12 +14,12 @@ from support.mini_registry import serve
 
 from publisher.cli.main import main
 from publisher.maintain import policy
-from publisher.watch.audit import Level, audit
 from publisher.maintain.fetch_tree import fetch_tree
 from publisher.set_status import Change
 from publisher.signing import public_key_object
 from publisher.tree import DirTree
 from publisher.tuf_repository import latest_version, served_path
+from publisher.watch.audit import Level, audit
 from registry_client.digest import Digest
 from registry_client.errors import RegistryError
 from registry_client.models.release import ReleaseStatus

@@ -18,8 +18,8 @@ from support.world import World, git, push_to_bare
 
 from publisher.destination import open_destination
 from publisher.git import Git, GitTree, Remote, scratch_repository
-from publisher.registrar.admit import Result
 from publisher.registrar.remote import register_remote
+from publisher.registrar.submission import Result
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, GitError, PublishError, RegistryError
 

@@ -26,8 +26,8 @@ from publisher.git import Git, GitTree, Remote
 from publisher.github.api import Api
 from publisher.github.proposal import GitHubProposal, says_the_same
 from publisher.github.proposal_body import LONGEST_BODY, Registry, build_body, merge_body, previous_manifest
-from publisher.registrar.admit import Result
 from publisher.registrar.remote import register_remote
+from publisher.registrar.submission import Result
 from publisher.review.remote import validate_remote
 from publisher.set_status import Change, prepare_release
 from publisher.tree import MemoryTree

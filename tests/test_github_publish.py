@@ -36,8 +36,8 @@ from publisher.github.git_data import (
     update_ref,
 )
 from publisher.github.statuses import StatusReporter
-from publisher.registrar.admit import Result
 from publisher.registrar.remote import file_limit, publish_ref, register_remote
+from publisher.registrar.submission import Result
 from publisher.set_status import Change, prepare_release
 from publisher.tree import MemoryTree
 from publisher.waiting import wait_for
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from support.github.state import Double
 
     from publisher.destination import Destination
-    from publisher.registrar.admit import Outcome
     from publisher.registrar.run import Run
+    from publisher.registrar.submission import Outcome
     from publisher.waiting import Verdict
 
 NAME = "acme/registry"

@@ -20,7 +20,7 @@ from publisher.github.api import Api
 from publisher.github.assets import check_asset_names
 from publisher.github.release_offer import MANIFEST_ASSET, RELEASE_ASSET
 from publisher.github.releases import asset_url_template, find_release, upload
-from publisher.registrar.admit import Result
+from publisher.registrar.submission import Result
 from publisher.set_status import Change
 from publisher.source_model import fill_url
 from registry_client.digest import Digest

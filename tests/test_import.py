@@ -11,9 +11,9 @@ from support.github.records import Fault
 from support.hub import JOB_TOKEN, PUSH_TOKEN, Hub, open_hub
 from support.world import git
 
-from publisher.github.import_cache import CACHE_LIMIT, Cache, load_cache
 from publisher.github.release_offer import MANIFEST_ASSET, RELEASE_ASSET
-from publisher.registrar.admit import Result
+from publisher.importer.cache import CACHE_LIMIT, Cache, load_cache
+from publisher.registrar.submission import Result
 from publisher.set_status import Change
 from registry_client.jsontext import dump_json, payload_digest_of
 from registry_client.models.manifest import MANIFEST_LIMIT

@@ -16,10 +16,10 @@ from tuf.ngclient.config import UpdaterConfig
 from publisher.cli.main import main
 from publisher.dev_keys import NAMES, dev_key_pem
 from publisher.maintain import init as maker
-from publisher.watch.audit import audit
 from publisher.maintain.desk import Desk
 from publisher.signing import PASSPHRASE_VARIABLE, keyid_of, load_signer
 from publisher.tree import DirTree
+from publisher.watch.audit import audit
 from registry_client.client import RegistryClient
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError

@@ -25,10 +25,10 @@ from support.world import World, git, push_to_bare
 
 from publisher.authority import load_authority
 from publisher.git import Git, GitTree
-from publisher.watch.audit import audit
 from publisher.registrar.state import load_state, read_rows
 from publisher.tree import MemoryTree
 from publisher.tuf_repository import served_path
+from publisher.watch.audit import audit
 from registry_client.digest import Digest
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from publisher.cli.main import main
 from publisher.destination import Destination, Offer, RemoteRegistry, WorkTree, open_destination
 from publisher.git import Remote
 from publisher.publish import Prepared, Publication, prepare
-from publisher.registrar.admit import MAX_IN_TREE, Result
 from publisher.registrar.remote import publish_ref, register_remote
+from publisher.registrar.submission import MAX_IN_TREE, Result
 from publisher.set_status import Change
 from publisher.source import load_source
 from registry_client.digest import Digest
@@ -688,7 +688,7 @@ def test_two_publishers_of_the_same_version_at_once(remote: Place) -> None:
             prepared = prepare(publication, destination, world.now)
             assert prepared.offer is not None
             barrier.wait(60)
-            return destination.submit(prepared.offer, world.now)
+            return destination.submit(prepared.offer, world.now).place
 
     with ThreadPoolExecutor(2) as pool:
         same = list(pool.map(run, [0, 1]))

@@ -15,8 +15,8 @@ from support.rawhost import CACHES, URL, Clock, RawHost, RawTransport
 from support.world import World
 
 from publisher.registrar import retention
-from publisher.registrar.admit import Result, Submission
 from publisher.registrar.run import register
+from publisher.registrar.submission import Result, Submission
 from publisher.tree import MemoryTree
 from registry_client.client import RegistryClient
 from registry_client.errors import RegistryError

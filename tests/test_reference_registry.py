@@ -10,10 +10,10 @@ import pytest
 from support.httpd import FaultServer
 from tuf.ngclient import Updater
 
-from publisher.watch.audit import audit
 from publisher.pack import artifact_name
 from publisher.source import load_source, read_artifact
 from publisher.tree import DirTree
+from publisher.watch.audit import audit
 from registry_client import Directories, Host, RegistryClient
 from registry_client.errors import ConfigError
 

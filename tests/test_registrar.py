@@ -19,8 +19,8 @@ from publisher.documents import sign_document
 from publisher.git import Git
 from publisher.maintain import policy
 from publisher.maintain.init import DEV_DAYS
-from publisher.registrar.admit import MAX_IN_TREE, Outcome, Result, Submission
 from publisher.registrar.run import register
+from publisher.registrar.submission import MAX_IN_TREE, Outcome, Result, Submission
 from publisher.tree import MemoryTree
 from publisher.tuf_repository import latest_version
 from registry_client.digest import Digest

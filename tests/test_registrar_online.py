@@ -10,8 +10,8 @@ import pytest
 from support.world import World
 
 from publisher.maintain.renew import renew
-from publisher.registrar.admit import Result
 from publisher.registrar.online import drop_unverified
+from publisher.registrar.submission import Result
 from publisher.tree import Overlay
 from publisher.tuf_repository import latest_version, metadata_path
 from registry_client.errors import RegistrarError

@@ -22,8 +22,8 @@ from support.world import World, git, push_to_bare
 from publisher.destination import open_destination
 from publisher.git import Git, GitTree, Remote
 from publisher.registrar import admit
-from publisher.registrar.admit import MAX_IN_TREE, Result
 from publisher.registrar.remote import register_remote
+from publisher.registrar.submission import MAX_IN_TREE, Result
 from publisher.tree import MemoryTree, Tree
 from registry_client.digest import Digest
 from registry_client.errors import GitError, PublishError, RegistrarError

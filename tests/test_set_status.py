@@ -16,8 +16,8 @@ from support.world import REGISTRY, START, World, git, push_to_bare
 from publisher.cli.main import main
 from publisher.destination import Destination, Offer, WorkTree, open_destination
 from publisher.git import Remote
-from publisher.registrar.admit import Result, Submission
 from publisher.registrar.remote import register_remote
+from publisher.registrar.submission import Result, Submission
 from publisher.set_status import Change, build_release
 from registry_client.errors import (
     ConfigError,

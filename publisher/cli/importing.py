@@ -25,8 +25,8 @@ from registry_client.errors import PublishError
 if TYPE_CHECKING:
     from publisher.git import Remote
     from publisher.github.api import Api
-    from publisher.github.import_cache import Cache
-    from publisher.github.import_report import Report
+    from publisher.importer.cache import Cache
+    from publisher.importer.report import Report
 
 
 def import_(
@@ -57,8 +57,8 @@ def import_(
     """
     from publisher.git import Remote
     from publisher.github.api import JOB_TOKEN_VARIABLE, Api
-    from publisher.github.import_cache import load_cache, write_cache
-    from publisher.github.import_run import ImportOptions, import_releases
+    from publisher.importer.cache import load_cache, write_cache
+    from publisher.importer.run import ImportOptions, import_releases
 
     pinned = parse_digest(root_digest)
     if pinned is None:

@@ -2,7 +2,7 @@
 
 PyGithub authenticates, keeps the pace that GitHub asks for, waits as `Retry-After` and the rate-limit headers say, and knows GitHub
 Enterprise. Three things it does otherwise than is needed here: a renamed repository is followed with the whole query (a `ref` that
-is lost on the way would read another commit) and for writes too, on the same host alone; an answer has an end; and nobody waits for an hour.
+is lost on the way would read another commit), for writes too, and on the same host alone; an answer has an end; nobody waits for an hour.
 """
 
 from __future__ import annotations

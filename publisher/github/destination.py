@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from publisher.destination import Offer
-    from publisher.registrar.admit import Submission
+    from publisher.registrar.submission import Submission
     from publisher.tree import Tree
 
 EVENT: Final = "plugin-published"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from publisher.git_objects import PLAIN_FILE, blob_id
 from publisher.github.answers import items_of, member_of, text_of
 from publisher.github.api import repository_path
-from publisher.registrar.admit import MAX_IN_TREE
+from publisher.registrar.submission import MAX_IN_TREE
 from registry_client.errors import GitHubError
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from publisher.github.objects import commit_info
 from publisher.github.proposal_body import Registry, build_body, merge_body
 from publisher.github.proposal_head import REFUSED, Heads, Work, find_login, read_upstream
 from publisher.github.proposal_pull import CHECK, Pull, failed_check, find_open, last_word, read_pull
-from publisher.registrar.admit import Submission
+from publisher.registrar.submission import Submission
 from publisher.waiting import Verdict, landed
 from registry_client.errors import GitHubError, PublishError, RegistryError
 from registry_client.signed import parse_manifest, parse_release

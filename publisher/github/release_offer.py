@@ -11,7 +11,7 @@ from publisher.destination import Submitted, taken
 from publisher.github.assets import HostedRelease, read_asset
 from publisher.github.git_data import GitHubTree, branch_head
 from publisher.github.releases import Shelf, find_or_create, find_release, publish_draft
-from publisher.registrar.admit import Submission
+from publisher.registrar.submission import Submission
 from publisher.waiting import landed
 from registry_client.digest import Digest
 from registry_client.errors import (

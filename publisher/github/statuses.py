@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from publisher.github.api import repository_path
 from publisher.markdown import one_line
-from publisher.registrar.admit import Result
+from publisher.registrar.submission import Result
 from registry_client.errors import GitHubError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from publisher.github.api import Api
-    from publisher.registrar.admit import Outcome
+    from publisher.registrar.submission import Outcome
 
 CONTEXT: Final = "plugin-registry"
 MOST_STATUSES: Final = 60

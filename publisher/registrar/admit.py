@@ -5,22 +5,26 @@ A submission is bytes under fixed names; nothing of it is checked out or run, an
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from publisher.check import check_manifest
+from publisher.registrar.admit_release import admit_release
 from publisher.registrar.state import Row, State
-from publisher.schemas import validate_against
+from publisher.registrar.submission import (
+    ARTIFACT_PATH,
+    MAX_IN_TREE,
+    Context,
+    Outcome,
+    Result,
+    Submission,
+    broken,
+    check_identity,
+)
 from registry_client.digest import Digest
 from registry_client.errors import (
-    DocumentError,
     ManifestError,
     PublishError,
-    RegistrarError,
     RegistryError,
-    RollbackError,
     VersionExistsError,
 )
 from registry_client.jsontext import KIB
@@ -30,104 +34,19 @@ from registry_client.signed import (
     Parsed,
     PublisherKeys,
     VerifiedManifest,
-    parse_embedded_release,
     parse_manifest,
-    parse_release,
     verify_manifest,
-    verify_release,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from publisher.authority import Authority
     from registry_client.models.manifest import Artifact, Manifest
-    from registry_client.models.release import Release
 
-MAX_IN_TREE = 10 * 1000 * 1000
 _MAX_LINE = 4 * KIB
-# New versions leave room for releases, and releases for quarantines, of the versions that are in a shard already.
+# New versions leave room for releases of the versions that are in a shard already.
 _FULL_SHARD = SHARD_LIMIT * 3 // 4
-_FULL_WITH_RELEASES = SHARD_LIMIT * 15 // 16
-_MAX_STEP = 1000
-ARTIFACT_PATH = re.compile(r"artifacts/sha256/([0-9a-f]{64})/([A-Za-z0-9_@+-][A-Za-z0-9._@+-]{0,199})")
-
-
-class Result(StrEnum):
-    """What became of a submission."""
-
-    PUBLISHED = "published"
-    SIGNED = "signatures added"
-    RELEASED = "status changed"
-    UNCHANGED = "already there"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True)
-class Submission:
-    """Something offered for publication.
-
-    Attributes:
-        source: where it comes from, for messages: a ref, or a path on main.
-        id: the plugin, as the source names it.
-        version: the version, as the source names it.
-        manifest: bytes of manifest.json, or None.
-        release: bytes of release.json, or None.
-        artifacts: bytes by path below the registry's top.
-        commit: the commit it came in, where there is one.
-        path: where the manifest stands already, if it came from main.
-        is_proposal: whether it stands in an open pull request, whose author may still replace it.
-    """
-
-    source: str
-    id: str
-    version: str
-    manifest: bytes | None = None
-    release: bytes | None = None
-    artifacts: Mapping[str, bytes] = field(default_factory=dict)
-    commit: str | None = None
-    path: str | None = None
-    is_proposal: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one submission, and why."""
-
-    submission: Submission
-    result: Result
-    error: RegistryError | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        row: dict[str, Any] = {
-            "source": self.submission.source,
-            "commit": self.submission.commit,
-            "id": self.submission.id,
-            "version": self.submission.version,
-            "result": self.result.value,
-        }
-        if self.error is not None:
-            row["error"] = {"kind": self.error.kind, "message": self.error.message, "hint": self.error.hint}
-        return {name: value for name, value in row.items() if value is not None}
-
-
-@dataclass(frozen=True)
-class Context:
-    """What admission depends on besides the submission.
-
-    Attributes:
-        authority: what the maintainers say.
-        read: the bytes of a file on main, or None.
-        now: the time, UTC.
-        recover: finds bytes that a file on main once had, by path and digest.
-    """
-
-    authority: Authority
-    read: Callable[[str], bytes | None]
-    now: datetime
-    recover: Callable[[str, Digest], bytes | None]
 
 
 def admit(submission: Submission, state: State, context: Context) -> tuple[Outcome, dict[str, bytes]]:
@@ -160,7 +79,7 @@ def _judge(
         row, result, files = _manifest(submission, submission.manifest, row, state, keys, context)
         results.append(result)
     if submission.release is not None:
-        row, result = _release(submission, submission.release, row, state, keys, context)
+        row, result = admit_release(submission, submission.release, row, state, keys, context)
         results.append(result)
     if row is None or not results:
         raise PublishError(f"{submission.source}: holds neither manifest.json nor release.json")
@@ -203,14 +122,6 @@ def _manifest(
     return row, Result.PUBLISHED, files
 
 
-def broken(source: str, error: Exception) -> RegistrarError:
-    """The error for a submission that broke the code that looks at it."""
-    return RegistrarError(
-        f"{source}: could not be judged ({type(error).__name__})",
-        hint="This is a mistake in the registrar; please report it.",
-    )
-
-
 def check_free(plugin_id: str, keys: PublisherKeys, state: State, authority: Authority, where: str) -> None:
     """Refuse a new id that only looks like another one: `a-cme` is `acme` after removing `-` and `_`.
 
@@ -246,16 +157,6 @@ def _fits(row: Row, state: State, where: str) -> None:
         raise PublishError(
             f"{where}: the index shard of {row.raw['id']!r} is full",
             hint="Tell the registry's maintainers: docs/operations.md says what to do.",
-        )
-
-
-def check_identity(document: Parsed[Any], submission: Submission, where: str) -> None:
-    """Refuse a document that is about something else than its place says. Raises PublishError."""
-    stated = (document.model.id, document.model.version)
-    if stated != (submission.id, submission.version):
-        raise PublishError(
-            f"{where}: is for {stated[0]} {stated[1]}, but its place says {submission.id} {submission.version}",
-            hint="The id and version inside must equal those of the ref or folder.",
         )
 
 
@@ -366,65 +267,3 @@ def check_artifact(artifact: Artifact, submission: Submission, context: Context)
         raise PublishError(f"{where}: the file is missing from the submission")
     if Digest.of(data) != artifact.digest or len(data) != artifact.size:
         raise PublishError(f"{where}: the file does not have the digest and size that the manifest states")
-
-
-def _release(
-    submission: Submission, data: bytes, row: Row | None, state: State, keys: PublisherKeys, context: Context
-) -> tuple[Row, Result]:
-    where = f"{submission.source}: release.json"
-    document = parse_release(data, where)
-    problems = validate_against("release", document.raw, where)
-    if problems:
-        raise DocumentError(where, problems)
-    check_identity(document, submission, where)
-    if row is None:
-        raise PublishError(
-            f"{where}: {submission.id} {submission.version} is not published",
-            hint="Publish the manifest first.",
-        )
-    verified = verify_release(
-        document, keys, registry=context.authority.policy.registry, manifest=row.payload_digest
-    )
-    current = row.raw.get("release")
-    known = None if current is None else parse_embedded_release(current, where)
-    if (
-        known is not None
-        and known.payload_digest == document.payload_digest
-        and not _renews(known, document, keys)
-    ):
-        return row, Result.UNCHANGED
-    check_revision(document, known)
-    # Only signatures that count go into the index: anyone can append others.
-    signatures = [item for item in document.raw["signatures"] if item["keyid"] in verified.keyids]
-    renewed = row.replaced(release={**document.raw, "signatures": signatures})
-    growth = len(renewed.text.encode()) - len(row.text.encode())
-    if growth > 0 and state.shard_size(row.raw["id"]) + growth > _FULL_WITH_RELEASES:
-        raise PublishError(
-            f"{where}: the index shard of {submission.id!r} is full", hint="Shorten the reason."
-        )
-    return renewed, Result.RELEASED
-
-
-def _renews(known: Parsed[Release], document: Parsed[Release], keys: PublisherKeys) -> bool:
-    """Whether the same release comes with signatures that count while the known one's do not any more."""
-    try:
-        keys.verify(known)
-    except RegistryError:
-        return known.raw != document.raw
-    return False
-
-
-def check_revision(document: Parsed[Release], known: Parsed[Release] | None) -> None:
-    """Refuse a release that is older than the one in force, or far ahead of it. Raises PublishError, RollbackError."""
-    revision, current = document.model.revision, known.model.revision if known is not None else 0
-    if revision > current + _MAX_STEP:
-        raise PublishError(
-            f"{document.where}: revision {revision}, but revision {current} is in force; it rises by at most {_MAX_STEP}",
-            hint="A thief could use up all revisions. Make the change with 'publisher set-status'.",
-        )
-    if revision > current or (known is not None and known.payload_digest == document.payload_digest):
-        return
-    raise RollbackError(
-        f"{document.where}: revision {revision}, but revision {current} is already in force",
-        hint="Make the change again with 'publisher set-status'; it takes the next revision.",
-    )

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from publisher.registrar.admit import Context, Outcome, Result, Submission, admit
+from publisher.registrar.admit import admit
 from publisher.registrar.quarantine import NO_ORDERS, Orders, carry_out
+from publisher.registrar.submission import Context, Outcome, Result, Submission
 from registry_client.digest import Digest
 from registry_client.errors import RegistrarError, RegistryError
 from registry_client.models.base import format_time

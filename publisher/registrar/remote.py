@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from publisher.git import GitTree
 from publisher.main_branch import change_main
-from publisher.registrar.admit import ARTIFACT_PATH, MAX_IN_TREE, Outcome, Result, Submission, broken
 from publisher.registrar.run import Options, Run, register
+from publisher.registrar.submission import ARTIFACT_PATH, MAX_IN_TREE, Outcome, Result, Submission, broken
 from registry_client.errors import PublishError, RegistryError
 from registry_client.jsontext import parse_json, payload_digest_of
 from registry_client.models.manifest import MANIFEST_LIMIT

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from publisher.authority import load_authority
-from publisher.registrar.admit import Outcome, Result
 from publisher.registrar.gate import check_candidate
 from publisher.registrar.online import days_of, drop_unverified
 from publisher.registrar.plan import Inputs, run_plan
 from publisher.registrar.quarantine import NO_ORDERS, Orders
 from publisher.registrar.state import load_state
+from publisher.registrar.submission import Outcome, Result
 from publisher.registrar.write import write_index
 from publisher.tree import Overlay
 from publisher.tuf_repository import TufRepository
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Signer
 
-    from publisher.registrar.admit import Submission
+    from publisher.registrar.submission import Submission
     from publisher.tree import Tree
     from registry_client.digest import Digest
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from publisher.authority import load_authority
 from publisher.changes import describe_changes
-from publisher.registrar.admit import Context, Outcome, Result, admit, broken
+from publisher.registrar.admit import admit
 from publisher.registrar.online import drop_unverified
 from publisher.registrar.plan import on_main, submission_order
 from publisher.registrar.state import Row, State, load_state
+from publisher.registrar.submission import Context, Outcome, Result, broken
 from publisher.review.authority import judge_maintainers
 from publisher.review.paths import (
     Area,
@@ -35,7 +36,7 @@ from registry_client.errors import DocumentError, RegistryError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from publisher.registrar.admit import Submission
+    from publisher.registrar.submission import Submission
     from publisher.tree import Tree
 
 _MOST_ERRORS = 200

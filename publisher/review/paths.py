@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from publisher.markdown import one_line
-from publisher.registrar.admit import ARTIFACT_PATH, MAX_IN_TREE
+from publisher.registrar.submission import ARTIFACT_PATH, MAX_IN_TREE
 from registry_client.models.blocks import BLOCKS_LIMIT
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.models.policy import POLICY_LIMIT

@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from publisher.check import check_manifest
-from publisher.registrar.admit import (
-    check_artifact,
-    check_free,
-    check_identity,
-    check_revision,
-    publisher_for,
-)
+from publisher.registrar.admit import check_artifact, check_free, publisher_for
+from publisher.registrar.admit_release import check_revision
+from publisher.registrar.submission import check_identity
 from publisher.schemas import validate_against
 from registry_client.errors import DocumentError, ManifestError, RegistryError
 from registry_client.jsontext import parse_json
@@ -28,8 +24,8 @@ from registry_client.signed import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from publisher.registrar.admit import Context, Submission
     from publisher.registrar.state import State
+    from publisher.registrar.submission import Context, Submission
     from registry_client.signed import PublisherKeys
 
 Json = dict[str, Any]

@@ -9,7 +9,7 @@ from publisher.markdown import Markdown, code, escape, one_line, table
 
 if TYPE_CHECKING:
     from publisher.changes import Changes
-    from publisher.registrar.admit import Result
+    from publisher.registrar.submission import Result
     from publisher.review.paths import Problem
 
 _MOST_SHOWN = 200

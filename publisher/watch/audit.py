@@ -11,11 +11,11 @@ from tuf.api.exceptions import LengthOrHashMismatchError
 
 from publisher.authority import Authority, load_authority
 from publisher.check import check_manifest
-from publisher.registrar.admit import ARTIFACT_PATH
 from publisher.registrar.gate import check_candidate
 from publisher.registrar.plan import Inputs, run_plan
 from publisher.registrar.run import no_recovery
 from publisher.registrar.state import load_state
+from publisher.registrar.submission import ARTIFACT_PATH
 from publisher.registrar.write import build_targets
 from publisher.schemas import build_schemas
 from publisher.tree import Overlay

@@ -12,7 +12,6 @@ from publisher.authority import load_root
 from publisher.documents import sign_document
 from publisher.maintain import init as maker
 from publisher.maintain import policy
-from publisher.watch.audit import Report, audit
 from publisher.maintain.desk import Desk
 from publisher.maintain.renew import Renewal, renew
 from publisher.maintain.rotate import rotate
@@ -20,6 +19,7 @@ from publisher.registrar.run import Options, Run, register
 from publisher.set_status import Change, build_release
 from publisher.signing import generate_key, load_signer, public_key_object, write_private_key
 from publisher.tree import DirTree, write_changes
+from publisher.watch.audit import Report, audit
 from registry_client.client import RegistryClient
 from registry_client.jsontext import dump_json, parse_json
 from registry_client.resolve import Host

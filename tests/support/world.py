@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Signer
 
-    from publisher.registrar.admit import Submission
+    from publisher.registrar.submission import Submission
 
 REGISTRY = "acme-registry"
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from publisher.destination import Submitted
-from publisher.github.import_report import Item, Result
+from publisher.importer.report import Item, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

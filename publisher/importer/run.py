@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from publisher.authority import load_authority, pinned_root
 from publisher.git import GitTree
-from publisher.github.import_check import Registry
-from publisher.github.importer import Edges, Importer
+from publisher.importer.check import Registry
+from publisher.importer.poll import Edges, Importer
 from publisher.main_branch import open_main
 from publisher.registrar.remote import PUBLISH
 from publisher.registrar.state import load_state
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from publisher.git import Git, Remote
     from publisher.github.api import Api
-    from publisher.github.import_cache import Cache
-    from publisher.github.import_report import Report
+    from publisher.importer.cache import Cache
+    from publisher.importer.report import Report
     from registry_client.digest import Digest
 
 # What is read here is small, and archives are not; a host that cannot leave them out sends them.

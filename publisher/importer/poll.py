@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from publisher.github.answers import items_of, member_of, text_of
 from publisher.github.api import is_repository_name, repository_path
 from publisher.github.assets import Asset, parse_hosted_release, read_asset
-from publisher.github.import_cache import MOST_REPOSITORIES, MOST_SETTLED, Cache, Known, short_tag
-from publisher.github.import_check import Found, Offered, Registry, TooEarlyError, offer_of
-from publisher.github.import_outbox import Outbox
-from publisher.github.import_report import Item, Report, Result
 from publisher.github.release_offer import MANIFEST_ASSET, RELEASE_ASSET
-from publisher.registrar.admit import broken
+from publisher.importer.cache import MOST_REPOSITORIES, MOST_SETTLED, Cache, Known, short_tag
+from publisher.importer.check import Found, Offered, Registry, TooEarlyError, offer_of
+from publisher.importer.outbox import Outbox
+from publisher.importer.report import Item, Report, Result
 from publisher.registrar.remote import publish_ref
+from publisher.registrar.submission import broken
 from registry_client.errors import FetchError, GitHubError, RegistryError
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.models.release import RELEASE_LIMIT

@@ -1,0 +1,1 @@
+"""Versions that publishers put on releases of their own repositories, brought to the registrar."""
