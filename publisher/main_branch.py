@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _ATTEMPTS = 8
 # What Git prints when another push was faster: a lost lease, or a lost lock on the ref.
-_MOVED = ("stale", "fetch first", "non-fast-forward", "lock ref", "failed to update ref", "reference already")
+_MOVED = (
+    "stale",
+    "fetch first",
+    "non-fast-forward",
+    "lock ref",
+    "failed to update ref",
+    "reference already",
+    "incorrect old value",
+)
 
 
 class MainMovedError(Exception):
@@ -59,12 +67,15 @@ class Main:
         result = self.git.push([(commit, self.ref, self.commit)])[0]
         if result.accepted:
             return
-        if any(word in result.reason for word in _MOVED):
+        if any(word in result.reason for word in _MOVED) or self._moved():
             raise MainMovedError
         raise GitError(
             f"the remote refuses the push to {self.ref}: {result.reason}",
             hint="The registrar's own credential must be allowed to push to main.",
         )
+
+    def _moved(self) -> bool:
+        return self.git.ls_remote(self.ref).get(self.ref) != self.commit
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ _MAX_VERSION = 2**31
 _COMPACT = JSONSerializer(compact=True)
 _READABLE = JSONSerializer(compact=False)
 _TYPES: dict[str, type[Any]] = {"root": Root, "timestamp": Timestamp, "snapshot": Snapshot}
-_VERSIONED = re.compile(r"(?:metadata|staging)/([1-9][0-9]*)\.([a-z]+)\.json")
+_VERSIONED = re.compile(r"(?:metadata|staging)/([1-9][0-9]{0,18})\.([a-z]+)\.json")
 
 
 def latest_version(tree: Tree, role: str, folder: str = "metadata") -> int:
@@ -138,8 +138,8 @@ class TufRepository(Repository):
         if role == "timestamp":
             data = self.tree.read(TIMESTAMP)
             return self._rebuilt(role, parse_metadata(data, role, TIMESTAMP)) if data else self._first(role)
-        served, staged = latest_version(self.tree, role), latest_version(self.tree, role, STAGING)
-        if staged > served:
+        served, staged = latest_version(self.tree, role), staged_version(self.tree, role)
+        if staged is not None:
             metadata = read_metadata(self.tree, role, staged, STAGING)
             metadata.signed.version -= 1  # close() writes the same version again
             return metadata
@@ -147,6 +147,11 @@ class TufRepository(Repository):
             return self._first(role)
         metadata = read_metadata(self.tree, role, served)
         return self._rebuilt(role, metadata) if role in ONLINE else metadata
+
+    def root(self) -> Root:
+        """The newest root that is served. A staged one says nothing yet about who signs online roles."""
+        root: Root = read_metadata(self.tree, "root", latest_version(self.tree, "root")).signed
+        return root
 
     def _rebuilt(self, role: str, md: Metadata[Any]) -> Metadata[Any]:
         """An online role with only what belongs into it: who could write the file must not have more signed than that.
@@ -272,7 +277,9 @@ def parent_of(role: str) -> str:
 
 
 def staged_version(tree: Tree, role: str) -> int | None:
-    """The version of a role that waits for signatures, or None."""
+    """The version of a role that waits for signatures, or None. Online roles never wait: a file of that name there is nobody's."""
+    if role not in OFFLINE:
+        return None
     staged = latest_version(tree, role, STAGING)
     return staged if staged > latest_version(tree, role) else None
 

@@ -121,3 +121,10 @@ def test_a_leaked_secret_is_not_printed(
     shown = capsys.readouterr()
     assert TOKEN not in shown.out + shown.err
     assert TOKEN not in (step / "summary").read_text()
+
+
+def test_a_mistake_in_the_options_is_shown_too(step: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A step with an option that does not exist is red for a reason that can be seen."""
+    assert main(["publish", "--no-such-option"]) == 2
+    assert "::error title=Usage::" in capsys.readouterr().err
+    assert "Usage" in (step / "summary").read_text()

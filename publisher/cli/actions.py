@@ -51,7 +51,13 @@ def report(error: RegistryError) -> None:
     redact = redactor(env.secrets())
     print(redact(error_command(error)), file=sys.stderr)  # noqa: T201  (the filters of `Output` would defuse it)
     lines = [line.strip() for text in (error.message, error.hint) for line in text.splitlines()]
-    write_summary("\n\n".join([f"### Refused: {escape(error.kind)}", *map(escape, filter(None, lines))]))
+    write_summary("\n\n".join([f"### Failed: {escape(error.kind)}", *map(escape, filter(None, lines))]))
+
+
+def report_usage() -> None:
+    """Say on the page of the run that the options are wrong; the log says which."""
+    sys.stderr.write("::error title=Usage::The options of this step are wrong: its log says which.\n")
+    write_summary("### Failed: Usage\n\nThe options of this step are wrong: its log says which.")
 
 
 def write_outputs(values: Mapping[str, str | None]) -> None:

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from registry_client.cli.guard import guarded
+from registry_client.cli.output import USAGE
 from registry_client.errors import ConfigError, RegistryError
 
 if TYPE_CHECKING:
@@ -49,10 +50,13 @@ def _run(arguments: list[str], output: Output, environment: Environment) -> int:
         return run_app(app, arguments, "publisher", output, output)
     output.filters.append(actions.defuse)
     try:
-        return run_app(app, arguments, "publisher", output, output)
+        code = run_app(app, arguments, "publisher", output, output)
     except RegistryError as e:
         actions.report(e)
         raise
+    if code == USAGE:
+        actions.report_usage()
+    return code
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from registry_client.errors import ConfigError
 from registry_client.models.release import ReleaseStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from publisher.destination import Destination, Offer, Submitted
@@ -96,9 +97,27 @@ def delivery_of(
 
 
 def send(
-    destination: Destination, offer: Offer | None, now: datetime, wait: int | None, *, dry_run: bool
+    destination: Destination,
+    offer: Offer | None,
+    now: datetime,
+    wait: int | None,
+    *,
+    dry_run: bool,
+    on_offered: Callable[[Sent], None] | None = None,
 ) -> Sent:
-    """Submit an offer, tell the registrar, and wait for its answer if that is wanted."""
+    """Submit an offer, tell the registrar, and wait for its answer if that is wanted.
+
+    Args:
+        destination: the registry.
+        offer: None if there is nothing to do.
+        now: the time, UTC.
+        wait: for how many seconds to wait; None for not at all.
+        dry_run: submit nothing.
+        on_offered: called once it is offered, before anybody waits: that stays so, however the waiting ends.
+
+    Raises:
+        PublishError: it could not be offered, was refused, or nobody answered in time.
+    """
     if offer is None:
         return Sent("unchanged")
     if dry_run:
@@ -107,8 +126,11 @@ def send(
     warning = destination.notify(offer, submitted)
     if warning:
         output().warn(warning)
+    sent = Sent("offered", submitted.place, submitted.url, submitted.note)
+    if on_offered is not None:
+        on_offered(sent)
     if wait is None:
-        return Sent("offered", submitted.place, submitted.url, submitted.note)
+        return sent
     _wait(destination, offer, submitted, wait)
     return Sent("registered", submitted.place, submitted.url)
 

@@ -128,8 +128,14 @@ def publish(
             _check_health(prepared, health_timeout)
         if prepared.offer is not None and not dry_run and placement is Placement.RELEASE:
             _upload(delivery, prepared)
-        sent = send(destination, prepared.offer, now, wait, dry_run=dry_run)
-    if bump is not None and not dry_run:
+
+        def offered(sent: Sent) -> None:
+            if bump is not None:
+                write_atomic(source.path, with_version(source, wanted))
+            _write_outputs(prepared, sent)
+
+        sent = send(destination, prepared.offer, now, wait, dry_run=dry_run, on_offered=offered)
+    if bump is not None and sent.result == "unchanged" and not dry_run:
         write_atomic(source.path, with_version(source, wanted))
     _tell(prepared, sent, delivery.way)
 
@@ -211,17 +217,22 @@ def _tell(prepared: Prepared, sent: Sent, way: Way) -> None:
     emit({name: value for name, value in document.items() if value}, texts[sent.result])
     if sent.result == "offered":
         note(_NEXT[way])
+    _write_outputs(prepared, sent)
+    actions.write_summary(_summary(prepared, sent, texts[sent.result]))
+
+
+def _write_outputs(prepared: Prepared, sent: Sent) -> None:
+    """The outputs of a job's step; of those that are written twice, the last counts."""
     actions.write_outputs(
         {
-            "id": plugin_id,
-            "version": version,
+            "id": prepared.manifest["id"],
+            "version": prepared.manifest["version"],
             "manifest-url": prepared.manifest_url,
             "digest": str(prepared.payload_digest),
             "result": sent.result,
             "place": sent.url or sent.place,
         }
     )
-    actions.write_summary(_summary(prepared, sent, texts[sent.result]))
 
 
 def _summary(prepared: Prepared, sent: Sent, text: str) -> str:

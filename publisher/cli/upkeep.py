@@ -79,10 +79,10 @@ def renew(
         done = renew_remote(
             remote_at(registry, pinned), branch, desk_for, env.environ(), force=force, roles=roles
         )
-    _tell_renewed(done)
+    _tell_renewed(done, roles)
 
 
-def _tell_renewed(done: Renewed) -> None:
+def _tell_renewed(done: Renewed, asked: tuple[str, ...]) -> None:
     rows = [
         {"role": r.role, "result": r.result, "expires": f"{r.expires:%Y-%m-%dT%H:%M:%SZ}"} for r in done.roles
     ]
@@ -90,7 +90,8 @@ def _tell_renewed(done: Renewed) -> None:
     emit({"roles": rows, "changedFiles": done.changed, "staged": done.staged}, text)
     for item in done.roles:
         if item.result == "due":
-            note(f"warning: {item.role} should be signed again, and none of its keys was given")
+            why = "none of its keys was given" if item.role in asked else "--role leaves it out"
+            note(f"warning: {item.role} should be signed again, and {why}")
 
 
 def rotate(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,14 +17,29 @@ from publisher.cli.common import (
     RootDigestOption,
     SummaryOption,
     emit,
+    is_work_folder,
     note,
+    output,
     parse_digest,
+    remote_at,
 )
-from registry_client.errors import ConfigError, ExpiredError, RegistryError
+from registry_client.cli.output import error_json
+from registry_client.cli.text import clean
+from registry_client.errors import (
+    ConfigError,
+    DocumentError,
+    ExpiredError,
+    GitHubError,
+    NotFetchedError,
+    RegistryError,
+    VerificationError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from publisher.git import Remote
+    from publisher.github.api import Api
     from publisher.github.notices import Notice
     from publisher.tree import Tree
     from publisher.watch.elsewhere import Elsewhere
@@ -65,15 +80,14 @@ def audit(
     json_output: JsonOption = False,
 ) -> None:
     """Check everything: documents, digests, signatures, paths, expiry. Exit code 11 if there are errors."""
-    from publisher.registrar.quarantine import dump_marks
     from publisher.watch.audit import audit as run
     from publisher.watch.elsewhere import Elsewhere, Wanted, look_elsewhere
     from publisher.watch.reports import audit_notice, audit_summary
     from registry_client.http import Transport
-    from registry_client.store import write_atomic
 
     if quarantine_file is not None and not artifacts:
         raise ConfigError("--quarantine-file needs --artifacts", hint="Only artifacts are quarantined.")
+    board = _Board.at(issue)
     tree, pinned, allowed = _audited(registry, root, parse_digest(root_digest), allow_dev_keys)
     remote = "://" in registry
     report = run(tree, pinned, env.now(), allow_dev_keys=allowed, complete=not remote)
@@ -82,15 +96,13 @@ def audit(
         note("looking at what is elsewhere: this may take a while")
         wanted = Wanted(artifacts, links, registry.rstrip("/") if remote else "")
         found = look_elsewhere(tree, pinned, Transport(), wanted, allow_dev_keys=allowed)
-        report = replace(
-            report, findings=tuple(dict.fromkeys((*report.findings, *found.watched, *found.other)))
-        )
+        report = report.joined([*found.watched, *found.other])
     if quarantine_file is not None:
-        write_atomic(quarantine_file, dump_marks(found.marks))
+        _write_marks(quarantine_file, found)
     actions.write_summary(audit_summary(report, registry), summary)
-    if issue is not None:
-        _post(issue, audit_notice(report, found.watched, issue))
-    _tell_report(report, registry, found)
+    notice = audit_notice(report, found.watched, issue) if issue is not None else None
+    code = 0 if report.sound else _AUDIT_FAILED
+    _finish(_report_json(report, found), _report_text(report, registry), code, board, notice)
 
 
 def _audited(
@@ -99,7 +111,7 @@ def _audited(
     """The registry's files, its root of trust, and whether development keys are accepted."""
     from publisher.authority import pinned_root
     from publisher.maintain.desk import require_registry
-    from publisher.maintain.fetch_tree import fetch_root, fetch_tree
+    from publisher.maintain.fetch_tree import fetch_tree
     from publisher.tree import DirTree
     from registry_client.client import read_root
 
@@ -107,16 +119,29 @@ def _audited(
         folder = DirTree(require_registry(Path(registry)))
         pinned = read_root(root) if root is not None else pinned_root(folder, digest)
         return folder, pinned, allow_dev_keys or (Path(registry) / "dev-keys").is_dir()
-    if root is None and digest is None:
-        raise ConfigError(
-            "a registry at a URL needs --root or --root-digest",
-            hint="Give its metadata/1.root.json, or that file's digest, from its maintainers.",
-        )
-    pinned = read_root(root) if root is not None else fetch_root(registry, digest) if digest else b""
+    pinned = _root_of(registry, root, digest)
     return fetch_tree(registry, pinned, allow_dev_keys=allow_dev_keys), pinned, allow_dev_keys
 
 
-def _tell_report(report: Report, registry: str, found: Elsewhere) -> None:
+def _write_marks(path: Path, found: Elsewhere) -> None:
+    """Write the list for the registrar. An empty one would say that all is sound, so there is none if nothing was looked at.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    from publisher.registrar.quarantine import dump_marks
+    from registry_client.store import write_atomic
+
+    if not found.looked:
+        output().warn(f"no artifact was looked at, since the index does not verify: {path} was not written")
+        return
+    try:
+        write_atomic(path, dump_marks(found.marks))
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be written ({e.strerror})") from e
+
+
+def _report_text(report: Report, registry: str) -> str:
     lines = [
         f"{finding.level}: {finding.path}: {finding.message}"
         + (f"  ({finding.hint})" if finding.hint else "")
@@ -126,16 +151,17 @@ def _tell_report(report: Report, registry: str, found: Elsewhere) -> None:
     lines.append(
         f"{registry}: {verdict}; {report.plugins} plugins, {report.versions} versions, {len(report.findings)} findings"
     )
-    row = {
+    return "\n".join(clean(line) for line in lines)
+
+
+def _report_json(report: Report, found: Elsewhere) -> dict[str, Any]:
+    return {
         "sound": report.sound,
         "plugins": report.plugins,
         "versions": report.versions,
         "findings": [finding.to_json() for finding in report.findings],
         "quarantine": [mark.model_dump(by_alias=True, mode="json") for mark in found.marks],
     }
-    emit(row, "\n".join(lines))
-    if not report.sound:
-        raise typer.Exit(_AUDIT_FAILED)
 
 
 def expiry(
@@ -161,48 +187,53 @@ def expiry(
     from publisher.watch.expiry import Level
     from publisher.watch.reports import expiry_notice, expiry_summary, unreadable_notice
 
+    board = _Board.at(issue)
     try:
         found = _expiries(registry, root, parse_digest(root_digest), branch, allow_dev_keys)
-    except ConfigError:
-        raise
-    except RegistryError as e:
-        if issue is not None:
-            _post(issue, unreadable_notice(e, issue))
+    except (VerificationError, DocumentError, NotFetchedError) as e:
+        if board is not None:
+            try:
+                board.post(unreadable_notice(e, board.repository))
+            except GitHubError as failed:  # what is wrong with the registry is the more important error
+                output().warn(f"the issue could not be kept: {failed.message}")
         raise
     actions.write_summary(expiry_summary(found, registry), summary)
-    if issue is not None:
-        _post(issue, expiry_notice(found, issue))
     lines = [
         f"{item.role:<10} {item.level.name.lower():<8} {item.days:>5} days, until {item.expires:%Y-%m-%d %H:%M} UTC"
         for item in found
     ]
-    emit({"roles": [item.to_json() for item in found]}, "\n".join(lines))
-    if any(item.level is Level.EXPIRED for item in found):
-        raise typer.Exit(ExpiredError.exit_code)
+    code = ExpiredError.exit_code if any(item.level is Level.EXPIRED for item in found) else 0
+    notice = expiry_notice(found, issue) if issue is not None else None
+    _finish({"roles": [item.to_json() for item in found]}, "\n".join(lines), code, board, notice)
 
 
 def _expiries(
     registry: str, root: Path | None, digest: Digest | None, branch: str, allow_dev_keys: bool
 ) -> Sequence[Expiry]:
     from publisher.authority import pinned_root
-    from publisher.git import Remote, is_bare_repository
     from publisher.main_branch import open_main
     from publisher.maintain.fetch_tree import fetch_metadata
     from publisher.watch.expiry import expiries
     from registry_client.client import read_root
 
-    folder = Path(registry)
     if "://" in registry and not _is_git(registry):
         pinned = _root_of(registry, root, digest)
         return expiries(fetch_metadata(registry, pinned), pinned, env.now(), allow_dev_keys=allow_dev_keys)
-    if folder.is_dir() and not is_bare_repository(folder):
+    if is_work_folder(Path(registry)):
         tree, pinned, allowed = _audited(registry, root, digest, allow_dev_keys)
         return expiries(tree, pinned, env.now(), allow_dev_keys=allowed)
-    remote = Remote.parse(str(folder.resolve()) if folder.is_dir() else registry, env.environ())
+    remote = remote_at(registry, digest) if root is None else _remote(registry)
     with open_main(remote, branch, env.environ()) as main:
         files = main.tree()
         pinned = read_root(root) if root is not None else pinned_root(files, digest)
         return expiries(files, pinned, env.now(), allow_dev_keys=allow_dev_keys)
+
+
+def _remote(registry: str) -> Remote:
+    from publisher.git import Remote
+
+    folder = Path(registry)
+    return Remote.parse(str(folder.resolve()) if folder.is_dir() else registry, env.environ())
 
 
 def _root_of(url: str, root: Path | None, digest: Digest | None) -> bytes:
@@ -227,17 +258,71 @@ def _is_git(url: str) -> bool:
     return plain or url.rstrip("/").endswith(".git") or repository_at(url, env.environ()) is not None
 
 
-def _post(repository: str, notice: Notice) -> None:
-    """Open, update or close an issue."""
-    from publisher.github.api import JOB_TOKEN_VARIABLE, Api, check_repository_name
-    from publisher.github.notices import post
+@dataclass(frozen=True)
+class _Board:
+    """Where issues are kept: what it needs is looked at before anything that takes long."""
 
-    check_repository_name(repository, "--issue")
-    api = Api.from_environ(env.environ(), JOB_TOKEN_VARIABLE)
-    if not api.has_token:
-        raise ConfigError(
-            "--issue needs a token", hint=f"Set {JOB_TOKEN_VARIABLE} to one that may write issues."
-        )
-    posted = post(api, repository, notice, env.now())
-    where = f" #{posted.number}" if posted.number else ""
-    note(f"issue{where}: {posted.what}" if posted.number else "no issue is needed")
+    api: Api
+    repository: str
+
+    @classmethod
+    def at(cls, repository: str | None) -> _Board | None:
+        """The issues of a repository; None where none was asked for.
+
+        Raises:
+            ConfigError: no repository, or there is no token.
+        """
+        from publisher.github.api import JOB_TOKEN_VARIABLE, Api, check_repository_name
+
+        if repository is None:
+            return None
+        check_repository_name(repository, "--issue")
+        api = Api.from_environ(env.environ(), JOB_TOKEN_VARIABLE)
+        if not api.has_token:
+            raise ConfigError(
+                "--issue needs a token", hint=f"Set {JOB_TOKEN_VARIABLE} to one that may write issues."
+            )
+        return cls(api, repository)
+
+    def post(self, notice: Notice) -> None:
+        """Open, update or close an issue.
+
+        Raises:
+            GitHubError: GitHub refuses.
+        """
+        from publisher.github.notices import post
+
+        posted = post(self.api, self.repository, notice, env.now())
+        note(f"issue #{posted.number}: {posted.what}" if posted.number else "no issue is needed")
+
+
+def _finish(
+    document: dict[str, Any], text: str, code: int, board: _Board | None, notice: Notice | None
+) -> None:
+    """Print the result, keep the issue, and end with the result's exit code. An issue that cannot be kept takes nothing from the result.
+
+    Raises:
+        typer.Exit: with the result's code, or with that of the failure where the result is good.
+    """
+    if not output().as_json:
+        emit(document, text)
+    failure: RegistryError | None = None
+    if board is not None and notice is not None:
+        try:
+            board.post(notice)
+        except RegistryError as e:
+            failure = e
+    if output().as_json:  # one document: it holds the failure too
+        emit({**document, **_failure_json(failure)}, text)
+    elif failure is not None:
+        output().error(failure)
+    if failure is not None and env.in_actions():
+        actions.report(failure)
+    if code or failure is not None:
+        raise typer.Exit(code or (failure.exit_code if failure is not None else 0))
+
+
+def _failure_json(failure: RegistryError | None) -> dict[str, Any]:
+    if failure is None:
+        return {}
+    return {"issueError": error_json(failure.kind, failure.message, failure.hint, failure.exit_code)}

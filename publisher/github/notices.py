@@ -2,23 +2,23 @@
 
 The issue is found by a hidden comment at the beginning of its body, whoever wrote it, among those with this project's label, which only
 people with rights in the repository can give. The body is replaced when it changed. A comment, which notifies people, is added only when
-something is new or worse than the body said before.
+something is new or worse than the body said before. An issue that a person closed stays closed until then, or until all was well in
+between.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from publisher.github.api import repository_path
+from publisher.github.answers import member_of, text_of
+from publisher.github.names import repository_path
 from registry_client.errors import GitHubError
-from registry_client.models.base import format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping
 
     from publisher.github.api import Api
 
@@ -28,7 +28,8 @@ _RECENT: Final = timedelta(days=30)
 _MOST_LEVELS: Final = 300
 _LEVEL = re.compile(r"([A-Za-z0-9]{1,40})=([0-9]{1,6})")
 _FINE: Final = "<!-- fine -->"
-_GONE_WRONG: Final = 422
+_INVALID: Final = 422
+_SWITCHED_OFF: Final = 410
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Notice:
         state = f"<!-- levels: {levels} -->" if self.wrong else _FINE
         text = self.body
         if len(text) > LONGEST_BODY:
-            text = text[:LONGEST_BODY].rpartition("\n")[0] + "\n\n…\n"
+            text = text[:LONGEST_BODY].rpartition("\n")[0] + "\n\n… (cut: the run's summary says more)\n"
         return f"{self.head}\n{state}\n\n{text}"
 
 
@@ -87,22 +88,38 @@ def post(api: Api, repository: str, notice: Notice, now: datetime) -> Posted:
     Raises:
         GitHubError: GitHub refuses.
     """
-    issues = _Issues(api, repository)
-    is_open, closed = issues.find(notice, now)
+    try:
+        return _post(_Issues(api, repository), notice, now)
+    except GitHubError as e:
+        if e.status != _SWITCHED_OFF:
+            raise
+        hint = "Switch issues on in the repository's settings, or leave --issue out."
+        raise GitHubError(
+            f"{repository}: issues are switched off there ({e.message})", status=e.status, hint=hint
+        ) from e
+
+
+def _post(issues: _Issues, notice: Notice, now: datetime) -> Posted:
+    is_open = issues.open(notice)
     for double in is_open[1:]:
-        issues.close(double["number"], f"#{is_open[0]['number']} says the same.")
-    if not notice.wrong:
-        if not is_open:
-            return Posted("nothing")
-        number = int(is_open[0]["number"])
-        issues.change(number, body=notice.full_body)
-        issues.close(number, "Nothing is wrong any more.")
-        return Posted("closed", number)
+        issues.close_double(double["number"], is_open[0]["number"])
     if is_open:
-        return _update(issues, is_open[0], notice)
-    if closed:
-        return _after_closing(issues, closed[0], notice)
-    return _open(issues, notice, now)
+        return _update(issues, is_open[0], notice) if notice.wrong else _close(issues, is_open[0], notice)
+    closed = issues.last_closed(notice)
+    if closed is not None and not _closed_by_us(closed):
+        return _silenced(issues, closed, notice)
+    if not notice.wrong:
+        return Posted("nothing")
+    if closed is not None and now - _closed_at(closed) < _RECENT:
+        return _reopen(issues, closed, notice)
+    return _open(issues, notice)
+
+
+def _close(issues: _Issues, issue: Mapping[str, Any], notice: Notice) -> Posted:
+    number = int(issue["number"])
+    issues.change(number, body=notice.full_body)
+    issues.close(number, "Nothing is wrong any more.")
+    return Posted("closed", number)
 
 
 def _update(issues: _Issues, issue: Mapping[str, Any], notice: Notice) -> Posted:
@@ -115,25 +132,49 @@ def _update(issues: _Issues, issue: Mapping[str, Any], notice: Notice) -> Posted
     return Posted("updated", number)
 
 
-def _after_closing(issues: _Issues, issue: Mapping[str, Any], notice: Notice) -> Posted:
-    """Open a recent issue again, unless a person closed it and nothing is new or worse since then."""
-    number, before = int(issue["number"]), str(issue.get("body") or "")
-    closed_by_us = _lines(before)[1:2] == [_FINE]
-    if not closed_by_us and not _rises(before, notice):
-        return Posted("unchanged", number)
+def _silenced(issues: _Issues, issue: Mapping[str, Any], notice: Notice) -> Posted:
+    """A person closed it: open it again if anything is new or worse. If all is well now, remember that, so that all is new next time."""
+    number = int(issue["number"])
+    if not notice.wrong:
+        issues.change(number, body=notice.full_body)
+        return Posted("nothing")
+    if _rises(str(issue.get("body") or ""), notice):
+        return _reopen(issues, issue, notice)
+    return Posted("unchanged", number)
+
+
+def _reopen(issues: _Issues, issue: Mapping[str, Any], notice: Notice) -> Posted:
+    number = int(issue["number"])
     issues.change(number, title=notice.title, body=notice.full_body, state="open")
     issues.say(number, _comment(notice))
     return Posted("reopened", number)
 
 
-def _open(issues: _Issues, notice: Notice, now: datetime) -> Posted:
+def _open(issues: _Issues, notice: Notice) -> Posted:
     issues.make_label()
     number = issues.create(notice)
-    others = [int(issue["number"]) for issue in issues.find(notice, now)[0]]
+    others = [int(issue["number"]) for issue in issues.open(notice)]
     if others and min(others) < number:  # another run was faster
-        issues.close(number, f"#{min(others)} says the same.")
+        issues.close_double(number, min(others))
         return Posted("unchanged", min(others))
     return Posted("opened", number)
+
+
+def _closed_by_us(issue: Mapping[str, Any]) -> bool:
+    """Whether it was closed because all was well; a person may close it, but does not write that into it."""
+    return _lines(str(issue.get("body") or ""))[1:2] == [_FINE]
+
+
+def _closed_at(issue: Mapping[str, Any]) -> datetime:
+    """When it was closed.
+
+    Raises:
+        GitHubError: it does not say.
+    """
+    try:
+        return datetime.fromisoformat(text_of(issue, "closed_at")).astimezone(UTC)
+    except ValueError as e:
+        raise GitHubError("GitHub's answer has no time in closed_at", hint="Try again.") from e
 
 
 def _comment(notice: Notice) -> str:
@@ -154,7 +195,7 @@ def _levels(body: str) -> dict[str, int]:
 
 def _lines(body: str) -> list[str]:
     """A body's lines: GitHub may give back other line ends than it was given."""
-    return body.replace("\r\n", "\n").rstrip().split("\n")
+    return body.replace("\r\n", "\n").strip().split("\n")
 
 
 class _Issues:
@@ -167,19 +208,19 @@ class _Issues:
     def _path(self, *parts: str | int) -> str:
         return repository_path(self._repository, "issues", *parts)
 
-    def find(self, notice: Notice, now: datetime) -> tuple[list[Any], list[Any]]:
-        """The notice's open issues, oldest first, and those closed lately, newest first."""
-        is_open = self._list(notice, state="open")
-        closed = self._list(notice, state="closed", since=format_time(now - _RECENT))
-        return is_open, closed[::-1]
+    def open(self, notice: Notice) -> list[Any]:
+        """The notice's open issues, oldest first."""
+        return sorted(self._list(notice, "open"), key=lambda issue: int(issue["number"]))
 
-    def _list(self, notice: Notice, **parameters: str) -> list[Any]:
-        found = [
-            issue
-            for issue in self._api.pages(self._path(), labels=LABEL, **parameters)
-            if "pull_request" not in issue and str(issue.get("body") or "").lstrip().startswith(notice.head)
-        ]
-        return sorted(found, key=lambda issue: int(issue["number"]))
+    def last_closed(self, notice: Notice) -> Any | None:
+        """The one that was closed last, or None."""
+        return max(self._list(notice, "closed"), key=_closed_at, default=None)
+
+    def _list(self, notice: Notice, state: str) -> Iterator[Any]:
+        for issue in self._api.pages(self._path(), labels=LABEL, state=state):
+            begins = str(member_of(issue, "body", (str, type(None))) or "").lstrip().startswith(notice.head)
+            if begins and "pull_request" not in issue and member_of(issue, "number", int):
+                yield issue
 
     def make_label(self) -> None:
         """Make the label, if it is not there: without it, the issue would not be found again."""
@@ -191,13 +232,26 @@ class _Issues:
                 labels, {"name": LABEL, "color": "b60205", "description": "Kept by scheduled jobs"}
             )
         except GitHubError as e:
-            if e.status != _GONE_WRONG:  # another run made it meanwhile
+            if e.status != _INVALID:  # another run made it meanwhile
                 raise
 
     def create(self, notice: Notice) -> int:
-        """Open the issue."""
+        """Open the issue.
+
+        Raises:
+            GitHubError: also where GitHub drops the label, as it does in silence for those who may not label: the issue would not be
+                found again, and each run would open another one.
+        """
         body = {"title": notice.title, "body": notice.full_body, "labels": [LABEL]}
-        return int(self._api.post(self._path(), body)["number"])
+        made = self._api.post(self._path(), body)
+        number: int = member_of(made, "number", int)
+        if not any(isinstance(each, dict) and each.get("name") == LABEL for each in made.get("labels") or ()):
+            self._api.patch(self._path(number), {"state": "closed", "state_reason": "not_planned"})
+            raise GitHubError(
+                f"{self._repository}: issue #{number} did not get the label {LABEL!r}, so it was closed again",
+                hint="The token must have the permission to write issues there.",
+            )
+        return number
 
     def change(self, number: int, **members: str) -> None:
         """Change title, body or state."""
@@ -206,6 +260,11 @@ class _Issues:
     def say(self, number: int, text: str) -> None:
         """Add a comment."""
         self._api.post(self._path(number, "comments"), {"body": text})
+
+    def close_double(self, number: int, other: int) -> None:
+        """Close one that another says the same as; without its marker it is never taken for the newest."""
+        self.change(number, body=f"#{other} says the same.")
+        self.close(number, f"#{other} says the same.")
 
     def close(self, number: int, why: str) -> None:
         """Close it, and say why."""

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 CONTEXT: Final = "plugin-registry"
 MOST_STATUSES: Final = 60
 LONGEST_DESCRIPTION: Final = 140
-# A token that may not do it fails each time: no need to ask sixty times.
-_MOST_FAILURES: Final = 3
+# What GitHub answers if it is only about this one commit. Anything else (no permission, a rate limit, no answer after several attempts)
+# goes for the next commits too, and the refs wait to be deleted.
+_THIS_COMMIT: Final = 422
 
 
 class StatusReporter:
@@ -41,33 +42,37 @@ class StatusReporter:
         """Set the status of each commit.
 
         Raises:
-            GitHubError: some could not be set; the others were.
+            GitHubError: some were not set.
         """
         failures: list[GitHubError] = []
-        wanted = statuses(outcomes)[: self._left]
+        wanted, done = statuses(outcomes)[: self._left], 0
         for commit, state, description in wanted:
-            if len(failures) == _MOST_FAILURES:
-                break
             self._left -= 1
             body = {"state": state, "context": CONTEXT, "description": description}
             if self._target_url:
                 body["target_url"] = self._target_url
             try:
                 self._api.post(repository_path(self._repository, "statuses", commit), body)
+                done += 1
             except GitHubError as e:
                 failures.append(e)
+                if e.status != _THIS_COMMIT:
+                    break
         if failures:
             raise GitHubError(
-                f"{len(failures)} of {len(wanted)} commit statuses could not be set: {failures[0].message}",
+                f"{len(wanted) - done} of {len(wanted)} commit statuses were not set: {failures[0].message}",
                 hint=failures[0].hint,
                 status=failures[0].status,
             )
 
 
 def statuses(outcomes: Iterable[Outcome]) -> list[tuple[str, str, str]]:
-    """Commit, state and description of each status, refused commits first. A commit that was refused once is refused."""
+    """Commit, state and description of each status, refused commits first.
+
+    A commit that was accepted is accepted, whatever else it was offered as: others can offer it again under a name that it does not fit.
+    """
     found: dict[str, tuple[str, str, str]] = {}
-    for outcome in sorted(outcomes, key=lambda one: one.result is not Result.REFUSED):
+    for outcome in sorted(outcomes, key=lambda one: one.result is Result.REFUSED):
         submission, error = outcome.submission, outcome.error
         if submission.commit is None:
             continue
@@ -77,7 +82,7 @@ def statuses(outcomes: Iterable[Outcome]) -> list[tuple[str, str, str]]:
             text = f"{submission.id} {submission.version}: {outcome.result}"
         state = "failure" if outcome.result is Result.REFUSED else "success"
         found.setdefault(submission.commit, (submission.commit, state, shorten(text)))
-    return list(found.values())
+    return sorted(found.values(), key=lambda each: each[1] != "failure")
 
 
 def _reason(message: str) -> str:

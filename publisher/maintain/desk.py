@@ -21,16 +21,18 @@ from publisher.tuf_repository import (
     staged_version,
 )
 from registry_client.digest import Digest, verify_digest
-from registry_client.errors import ConfigError, SignatureError
+from registry_client.errors import ConfigError, SignatureError, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from securesystemslib.signer import Key, Signer
-    from tuf.api.metadata import Targets
+    from tuf.api.metadata import Metadata, Targets
 
     from publisher.tree import Tree
+
+_STAGED_HINT = "Delete the file, or restore it from Git history."
 
 
 class Desk:
@@ -75,7 +77,7 @@ class Desk:
             version = staged_version(self.tree, role)
             if version is None:
                 continue
-            metadata = read_metadata(self.tree, role, version, STAGING)
+            metadata = _read_staged(self.tree, role, version)
             ahead = staged_parent(self.tree, role)
             vouching = [ahead] if ahead else []
             vouching += delegators_of(self.tree, role, metadata)[-1:]
@@ -85,7 +87,7 @@ class Desk:
             ):
                 raise SignatureError(
                     f"{STAGING}/{version}.{role}.json: carries no valid signature",
-                    hint="Delete the file, or restore it from Git history.",
+                    hint=_STAGED_HINT,
                 )
 
     @property
@@ -111,7 +113,13 @@ class Desk:
         return self.tree.changes
 
     def save(self) -> list[str]:
-        """Write the change into the working tree. Returns the paths that changed."""
+        """Write the change into the working tree. Returns the paths that changed.
+
+        Raises:
+            TypeError: the desk is not over a working tree.
+        """
+        if not isinstance(self.tree.base, DirTree):
+            raise TypeError("there is no working tree to write into")
         changes = self.finish()
         write_changes(self.folder, changes)
         return sorted(changes)
@@ -123,6 +131,25 @@ class Desk:
 
 def _tree(place: Path | Tree) -> Tree:
     return DirTree(place) if isinstance(place, Path) else place
+
+
+def _read_staged(tree: Tree, role: str, version: int) -> Metadata[Any]:
+    """A staged version that can follow on the one that is served, its signatures unchecked.
+
+    Raises:
+        VerificationError: it is something else. Signed again, it would stand in the place of another version.
+    """
+    path = f"{STAGING}/{version}.{role}.json"
+    try:
+        metadata = read_metadata(tree, role, version, STAGING)
+    except VerificationError as e:
+        raise VerificationError(e.message, hint=_STAGED_HINT) from e
+    following = latest_version(tree, role) + 1
+    if version != following:
+        raise VerificationError(f"{path}: the next version of role {role} is {following}", hint=_STAGED_HINT)
+    if metadata.signed.version != version:
+        raise VerificationError(f"{path}: states version {metadata.signed.version}", hint=_STAGED_HINT)
+    return metadata
 
 
 def candidates(place: Path | Tree) -> list[Key]:

@@ -19,7 +19,7 @@ from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.signed import parse_manifest
 
 if TYPE_CHECKING:
-    from tuf.api.metadata import MetaFile, Targets
+    from tuf.api.metadata import MetaFile, Root, TargetFile, Targets
 
     from publisher.authority import Authority
     from publisher.registrar.state import Row
@@ -82,6 +82,18 @@ def fetch_root(url: str, digest: Digest, *, timeout: float = 60.0) -> bytes:
     return verify_digest(data, digest=digest, size=None, where=f"{base}/metadata/1.root.json")
 
 
+def _digest_of(info: MetaFile | TargetFile, path: str) -> Digest:
+    """What metadata says that a file is.
+
+    Raises:
+        VerificationError: it says nothing usable.
+    """
+    try:
+        return Digest.from_hex((info.hashes or {})["sha256"])
+    except (KeyError, ValueError) as e:
+        raise VerificationError(f"{path}: the metadata names it without a usable sha256 digest") from e
+
+
 class _Fetcher:
     def __init__(self, base: str, deadline: Deadline) -> None:
         self._base = base
@@ -113,25 +125,30 @@ class _Fetcher:
         snapshot_path = f"metadata/{timestamp.signed.snapshot_meta.version}.snapshot.json"
         tree.files[snapshot_path] = self._meta(snapshot_path, timestamp.signed.snapshot_meta)
         snapshot = parse_metadata(tree.files[snapshot_path], "snapshot", snapshot_path)
+        delegator: Root | Targets = load_root(tree, tree.files["metadata/1.root.json"])
         for name in _NAMED:
             meta = snapshot.signed.meta.get(name)
             if meta is None:
                 raise VerificationError(f"{self._base}/{snapshot_path}: names no {name}")
             path = f"metadata/{meta.version}.{name}"
             tree.files[path] = self._meta(path, meta)
-            if name != "registrar.json":
-                self._copies(tree, parse_metadata(tree.files[path], name.removesuffix(".json"), path).signed)
+            if name != "registrar.json":  # its keys are known once targets is; `index` verifies it
+                role = name.removesuffix(".json")
+                metadata = parse_metadata(tree.files[path], role, path)
+                verify_role(role, metadata, delegator, path)
+                delegator = metadata.signed  # of blocks, which comes after targets
+                self._copies(tree, metadata.signed)
 
     def _meta(self, path: str, meta: MetaFile) -> bytes:
-        data = self.get(path, meta.length or _METADATA_LIMIT)
+        data = self.get(path, min(meta.length or _METADATA_LIMIT, _METADATA_LIMIT))
         if meta.hashes and "sha256" in meta.hashes:
-            verify_digest(data, digest=Digest.from_hex(meta.hashes["sha256"]), size=meta.length, where=path)
+            verify_digest(data, digest=_digest_of(meta, path), size=meta.length, where=path)
         return data
 
     def _copies(self, tree: MemoryTree, role: Targets) -> None:
         wanted = {}
         for path, info in role.targets.items():
-            digest = Digest.from_hex(info.hashes["sha256"])
+            digest = _digest_of(info, path)
             wanted[served_path(path, digest)] = (digest, min(info.length, CATALOGUE_LIMIT))
         tree.files |= self._all(wanted)
 

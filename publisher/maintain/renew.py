@@ -12,6 +12,7 @@ from publisher.registrar.online import drop_unverified
 from publisher.registrar.retention import collect_garbage
 from publisher.registrar.write import write_above
 from publisher.tuf_repository import OFFLINE, keyids_for, latest_version, read_metadata, read_newest
+from registry_client.errors import ConfigError
 from registry_client.trust import RoleInfo, role_info
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _ORDER = ("root", "targets", "blocks", "registrar", "snapshot", "timestamp")
 
 @dataclass(frozen=True)
 class Renewal:
-    """What became of one role: `renewed`, `fine`, or `due` because its key was not given."""
+    """What became of one role: `renewed`, `staged` until others sign, `fine`, or `due`: its key was not given, or nobody asked for it."""
 
     role: str
     result: str
@@ -64,29 +65,14 @@ def renew(desk: Desk, *, force: bool = False, roles: Collection[str] = _ORDER) -
         roles: only these.
 
     Raises:
-        RegistrarError: the client would refuse the result; nothing is written.
+        ConfigError: no key at hand is one of this registry's. RegistrarError: the client would refuse the result; nothing is written.
     """
+    _check_keys(desk)
     drop_unverified(desk.tree, desk.authority)  # nothing is signed on top of what somebody else put there
-    found: dict[str, str] = {}
-    for role in _ORDER[:4]:
-        found[role] = _renew(desk, role, force=force) if role in roles else "fine"
-    upper = {role: _state(desk, role, force=force) for role in ("snapshot", "timestamp")}
-    root = read_metadata(desk.tree, "root", latest_version(desk.tree, "root")).signed
-    has_key = desk.signer_for(root.roles["timestamp"].keyids) is not None
-    if has_key:
-        wanted = {role for role, state in upper.items() if state == "due" and role in roles}
-        if "snapshot" in wanted:
-            desk.repository.do_snapshot(force=True)
-        elif "timestamp" in wanted:
-            desk.repository.do_snapshot()
-            with desk.repository.edit_timestamp() as timestamp:
-                timestamp.snapshot_meta = desk.repository.snapshot_info
-        write_above(desk.repository, root)
-        upper |= dict.fromkeys(wanted | ({"timestamp"} if "snapshot" in wanted else set()), "renewed")
-    if has_key and desk.tree.changes:
-        collect_garbage(desk.tree, desk.now)
-        check_candidate(desk.tree, desk.root, (), desk.now, allow_dev_keys=desk.allow_dev_keys)
-    return [Renewal(role, state, _info(desk, role).expires) for role, state in {**found, **upper}.items()]
+    wanted = {role for role in roles if force or _is_due(desk, role)}
+    found = {role: _renew(desk, role, wanted=role in wanted) for role in _ORDER[:4]}
+    found |= _renew_above(desk, wanted)
+    return [Renewal(role, state, _info(desk, role).expires) for role, state in found.items()]
 
 
 def renew_remote(
@@ -124,21 +110,59 @@ def renew_remote(
     return change_main(remote, branch, environ, work)
 
 
-def _renew(desk: Desk, role: str, *, force: bool) -> str:
-    state = _state(desk, role, force=force)
-    if state == "fine":
-        return state
+def _check_keys(desk: Desk) -> None:
+    """Refuse keys that are another registry's, or no longer this one's: with them every run would end well and renew nothing.
+
+    Raises:
+        ConfigError: none of them may sign anything.
+    """
+    own = {keyid for role in _ORDER for keyid in keyids_for(desk.tree, role, read_newest(desk.tree, role))}
+    if desk.signer_for(own) is None:
+        given = ", ".join(f"{signer.public_key.keyid[:16]}…" for signer in desk.signers)
+        raise ConfigError(
+            f"no key that was given may sign a role of this registry ({given})",
+            hint="Give a key that the newest root or targets metadata names.",
+        )
+
+
+def _renew(desk: Desk, role: str, *, wanted: bool) -> str:
+    """Sign a role at the bottom again if that is wanted and a key is at hand."""
     keyids = keyids_for(desk.tree, role, read_newest(desk.tree, role))
-    if desk.signer_for(keyids) is None:
-        return "fine" if not due(_info(desk, role), desk.now) else "due"
+    if not wanted or desk.signer_for(keyids) is None:
+        return _untouched(desk, role)
     before = len(desk.repository.staged)
     with desk.repository.edit(role):
         pass
     return "staged" if len(desk.repository.staged) > before else "renewed"
 
 
-def _state(desk: Desk, role: str, *, force: bool) -> str:
-    return "due" if force or due(_info(desk, role), desk.now) else "fine"
+def _renew_above(desk: Desk, wanted: Collection[str]) -> dict[str, str]:
+    """Sign snapshot and timestamp again if that is wanted or something below them changed, and check the result."""
+    before = {role: _info(desk, role).version for role in _ORDER[4:]}
+    root = read_metadata(desk.tree, "root", latest_version(desk.tree, "root")).signed
+    if desk.signer_for(root.roles["timestamp"].keyids) is not None:
+        if "snapshot" in wanted:
+            desk.repository.do_snapshot(force=True)
+        elif "timestamp" in wanted:
+            desk.repository.do_snapshot()
+            with desk.repository.edit_timestamp() as timestamp:
+                timestamp.snapshot_meta = desk.repository.snapshot_info
+        write_above(desk.repository, root)
+        if desk.tree.changes:
+            collect_garbage(desk.tree, desk.now)
+            check_candidate(desk.tree, desk.root, (), desk.now, allow_dev_keys=desk.allow_dev_keys)
+    return {
+        role: "renewed" if _info(desk, role).version > version else _untouched(desk, role)
+        for role, version in before.items()
+    }
+
+
+def _untouched(desk: Desk, role: str) -> str:
+    return "due" if _is_due(desk, role) else "fine"
+
+
+def _is_due(desk: Desk, role: str) -> bool:
+    return due(_info(desk, role), desk.now)
 
 
 def _info(desk: Desk, role: str) -> RoleInfo:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Len
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict
 
+from publisher.markdown import one_line
 from registry_client.digest import Digest
-from registry_client.errors import ConfigError
+from registry_client.errors import ConfigError, DocumentError, Problem
 from registry_client.jsontext import KIB, MIB, dump_json, parse_json
 from registry_client.models.base import Document, PluginId, Reason, Version, format_time, validate
 from registry_client.names import check_plugin_id, check_version
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from publisher.registrar.state import Row, State
 
 MAX_MARKS = 1000
-FILE_LIMIT = 2 * MIB
+# Room for that many of the longest marks, however their reasons have to be written.
+FILE_LIMIT = 8 * MIB
 _NAME, _LONGEST_NAME = "versions", KIB
+_SHOWN_REASON = 200
 
 
 class Mark(Document):
@@ -46,12 +49,18 @@ class Mark(Document):
     """What hosts are told."""
 
 
+def _each_once(marks: tuple[Mark, ...]) -> tuple[Mark, ...]:
+    if len({(mark.id, mark.version) for mark in marks}) != len(marks):
+        raise ValueError("expected each version once")
+    return marks
+
+
 class _File(Document):
     """The list, as a member: the strict parser takes objects only."""
 
     model_config = ConfigDict(extra="forbid")
 
-    versions: Annotated[tuple[Mark, ...], Len(0, MAX_MARKS)]
+    versions: Annotated[tuple[Mark, ...], Len(0, MAX_MARKS), AfterValidator(_each_once)]
 
 
 @dataclass(frozen=True)
@@ -81,13 +90,22 @@ def parse_marks(data: bytes, where: str) -> tuple[Mark, ...]:
         DocumentError: not JSON, too large, or not such a list; unknown members are refused.
     """
     wrapped = b'{"%s":%s}' % (_NAME.encode(), data)
-    parse_json(wrapped, limit=FILE_LIMIT + _LONGEST_NAME, where=where)
-    return validate(_File, wrapped, where).versions
+    try:
+        parse_json(wrapped, limit=FILE_LIMIT + _LONGEST_NAME, where=where)
+        return validate(_File, wrapped, where).versions
+    except DocumentError as e:
+        problems = [Problem(_outside(problem.path), problem.message) for problem in e.problems]
+        raise DocumentError(where, problems) from e
+
+
+def _outside(path: str) -> str:
+    """A JSON path in the list as people see it."""
+    return f"${path.removeprefix(f'$.{_NAME}')}" if path.startswith(f"$.{_NAME}") else path
 
 
 def dump_marks(marks: Iterable[Mark]) -> bytes:
-    """The list as a file."""
-    return dump_json([mark.model_dump(by_alias=True) for mark in marks])
+    """The list as a file that `parse_marks` reads: as many as it takes. The others are found again once these are quarantined."""
+    return dump_json([mark.model_dump(by_alias=True) for mark in list(marks)[:MAX_MARKS]])
 
 
 def parse_lift(text: str) -> tuple[str, str]:
@@ -133,7 +151,7 @@ def carry_out(orders: Orders, state: State, now: datetime) -> tuple[list[str], l
         if row is None or why:
             passed.append(f"{name}: {why}, so it was not quarantined")
         elif _mark(mark, row, state, now):
-            done.append(f"{name}: quarantined ({mark.cause}): {' '.join(mark.reason.split())[:200]}")
+            done.append(f"{name}: quarantined ({mark.cause}): {one_line(mark.reason)[:_SHOWN_REASON]}")
     return done, passed
 
 

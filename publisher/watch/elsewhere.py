@@ -29,11 +29,13 @@ class Elsewhere:
         watched: what changed or vanished: people are told, even where it is only a warning.
         other: what could not be looked at.
         marks: versions to quarantine.
+        looked: whether it was looked at all: not without a verified index.
     """
 
     watched: tuple[Finding, ...] = ()
     other: tuple[Finding, ...] = ()
     marks: tuple[Mark, ...] = ()
+    looked: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,17 @@ def look_elsewhere(
         authority = load_authority(tree, pinned_root, allow_dev_keys=allow_dev_keys)
         state = load_state(tree, authority, full=True)
     except RegistryError:
-        return Elsewhere()  # the audit says what is wrong; nothing that is not signed is followed
+        return Elsewhere(looked=False)  # the audit says what is wrong; nothing that is not signed is followed
+    if not state.verified:
+        return Elsewhere(looked=False)
     versions = list(resolvable(tree, state, authority))
     checked = check_artifacts(versions, transport, pauses) if wanted.artifacts else []
     manifests = list(newest_releases(state, authority, versions)) if wanted.links else []
-    dead = check_links(manifests, tree, wanted.base_url, transport, pauses) if wanted.links else []
+    dead, silent = check_links(manifests, tree, wanted.base_url, transport, pauses)
     return Elsewhere(
-        (*artifact_findings(checked), *dead), tuple(unreachable_findings(checked)), tuple(marks_of(checked))
+        (*artifact_findings(checked), *dead),
+        (*unreachable_findings(checked), *silent),
+        tuple(marks_of(checked)),
     )
 
 

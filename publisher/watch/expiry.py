@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from publisher.authority import load_authority
 from publisher.registrar.online import drop_unverified
 from publisher.tree import Overlay
-from publisher.tuf_repository import OFFLINE, ONLINE, latest_version, read_metadata
-from registry_client.errors import VerificationError
+from publisher.tuf_repository import OFFLINE, ONLINE, latest_version, metadata_path, read_metadata
+from registry_client.errors import RegistrarError, VerificationError
 from registry_client.models.base import format_time
 from registry_client.roles import role_info
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from publisher.tree import Tree
@@ -25,6 +26,7 @@ OFFLINE_SOON = timedelta(days=60)
 OFFLINE_URGENT = timedelta(days=30)
 # Online roles are signed daily: one that is short-lived is not "soon" before two runs were missed.
 _MISSED = timedelta(days=2)
+_RESTORE = "Restore it from Git history."
 
 
 class Level(IntEnum):
@@ -82,11 +84,18 @@ def expiries(tree: Tree, pinned_root: bytes, now: datetime, *, allow_dev_keys: b
         allow_dev_keys: accept development keys.
 
     Raises:
-        VerificationError: metadata is missing or not signed as it should be. RegistrarError: the online key did not sign it.
+        VerificationError: metadata is missing or not signed as it should be.
+        ConfigError: development keys are in use and not allowed.
     """
+    for role in ("targets", "blocks"):
+        if not latest_version(tree, role):
+            raise VerificationError(f"metadata: there is no {role} metadata", hint=_RESTORE)
     authority = load_authority(tree, pinned_root, allow_dev_keys=allow_dev_keys)
     overlay = Overlay(tree)
-    drop_unverified(overlay, authority)
+    try:
+        drop_unverified(overlay, authority)
+    except RegistrarError as e:
+        raise VerificationError(e.message, hint=e.hint) from e
     signed: dict[str, Any] = {
         "root": authority.root,
         "targets": authority.targets,
@@ -99,7 +108,23 @@ def expiries(tree: Tree, pinned_root: bytes, now: datetime, *, allow_dev_keys: b
                 f"metadata: there is no {role} metadata", hint="Run 'publisher registry register'."
             )
         signed[role] = read_metadata(overlay, role, version).signed
+    _check_named(signed)
     return [_expiry(role, signed[role].to_dict(), now) for role in (*OFFLINE, *ONLINE)]
+
+
+def _check_named(signed: Mapping[str, Any]) -> None:
+    """Refuse to take an older version for the newest: what hosts are told of was signed, so it must be there.
+
+    Raises:
+        VerificationError: the snapshot names a newer version than there is.
+    """
+    for role in ("targets", "blocks"):
+        named = signed["snapshot"].meta.get(f"{role}.json")
+        if named is not None and named.version > signed[role].version:
+            raise VerificationError(
+                f"{metadata_path(role, named.version)}: missing, although the snapshot names it",
+                hint=_RESTORE,
+            )
 
 
 def _expiry(role: str, signed: dict[str, Any], now: datetime) -> Expiry:

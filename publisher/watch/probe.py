@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from publisher.authority import Authority
     from publisher.registrar.state import Row, State
     from publisher.tree import Tree
+    from registry_client.http import Deadline
     from registry_client.models.manifest import Manifest
 
 PAUSES: Final = (2.0, 10.0)
@@ -53,18 +54,24 @@ class Answer:
 
 
 def settle(
-    ask: Callable[[], Answer], pauses: Sequence[float] = PAUSES, sleep: Callable[[float], None] = time.sleep
+    ask: Callable[[], Answer],
+    deadline: Deadline,
+    pauses: Sequence[float] = PAUSES,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Answer:
     """Ask until the answer can be believed.
 
     A good answer is believed at once. A bad one must come twice, word for word: hosts answer 404 for a moment while they deploy, and
-    a connection may break off. Whatever is left is unreachable.
+    a connection may break off. A file that is another one each time, and never the right one, changed. Whatever is left is unreachable.
 
     Args:
         ask: asks once.
+        deadline: when to stop asking: many files share it.
         pauses: seconds between attempts.
         sleep: waits.
     """
+    if not deadline.remaining():
+        return Answer(Verdict.UNREACHABLE, "no time was left to ask for it")
     seen: Counter[tuple[Verdict, str]] = Counter()
     answer = ask()
     for pause in (*pauses, None):
@@ -73,14 +80,25 @@ def settle(
         seen[answer.verdict, answer.detail] += 1
         if answer.verdict is not Verdict.UNREACHABLE and seen[answer.verdict, answer.detail] == _TIMES:
             return answer
-        if pause is not None:
-            sleep(max(pause, min(answer.retry_after, _LONGEST_PAUSE)))
-            answer = ask()
-    if answer.verdict is Verdict.UNREACHABLE:
-        return answer
-    return Answer(
-        Verdict.UNREACHABLE, f"answers differ from one moment to the next; the last: {answer.detail}"
-    )
+        if pause is None:
+            break
+        wait = max(pause, min(answer.retry_after, _LONGEST_PAUSE))
+        if wait >= deadline.remaining():
+            break
+        sleep(wait)
+        answer = ask()
+    return _undecided(answer, seen)
+
+
+def _undecided(last: Answer, seen: Counter[tuple[Verdict, str]]) -> Answer:
+    """What to make of answers of which none came twice."""
+    if last.verdict is Verdict.UNREACHABLE:
+        return last
+    if seen.total() < _TIMES:
+        return Answer(Verdict.UNREACHABLE, f"no time was left to ask again; the one answer: {last.detail}")
+    if seen.total() > _TIMES and {verdict for verdict, _ in seen} == {Verdict.CHANGED}:
+        return Answer(Verdict.CHANGED, f"another file each time; the last: {last.detail}")
+    return Answer(Verdict.UNREACHABLE, f"answers differ from one moment to the next; the last: {last.detail}")
 
 
 def resolvable(tree: Tree, state: State, authority: Authority) -> Iterator[tuple[Row, Manifest]]:

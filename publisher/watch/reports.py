@@ -66,10 +66,9 @@ def expiry_notice(found: Sequence[Expiry], name: str) -> Notice:
         parts.append(f"{_ONLINE_HELP}\n")
     if not near:
         parts.append("Nothing expires soon.\n")
-    # Only what gets urgent or has expired is worth a comment; the first warning is the issue itself.
-    levels = {item.role: int(item.level) for item in near if item.level >= Level.URGENT}
-    worse = ", ".join(f"`{item.role}` ({item.days} days left)" for item in near if item.role in levels)
-    return Notice("expiry", title, "\n".join(parts), bool(near), levels, f"**{title}.** Roles: {worse}.")
+    levels = {item.role: int(item.level) for item in near}
+    roles = ", ".join(f"`{item.role}` ({item.days} days left)" for item in near)
+    return Notice("expiry", title, "\n".join(parts), bool(near), levels, f"**{title}.** Roles: {roles}.")
 
 
 def unreadable_notice(error: RegistryError, name: str) -> Notice:
@@ -130,10 +129,9 @@ def audit_notice(report: Report, watched: Sequence[Finding], name: str) -> Notic
         watched: what is named even if it is only a warning: what changed or vanished elsewhere.
         name: the registry.
     """
-    shown = [f for f in report.findings if f.level is Severity.ERROR or f in set(watched)]
-    title = (
-        "The audit found something wrong" if not report.sound else "Something that plugins refer to is gone"
-    )
+    named = set(watched)
+    shown = [f for f in report.findings if f.level is Severity.ERROR or f in named]
+    title = "The audit found something to look at" if report.sound else "The audit found something wrong"
     body = (
         f"The scheduled audit of {escape(name)} looked at {report.plugins} plugins with {report.versions} versions.\n\n"
         f"{_findings(shown) if shown else 'Nothing is wrong.'}\n\n"
@@ -141,7 +139,11 @@ def audit_notice(report: Report, watched: Sequence[Finding], name: str) -> Notic
         "`publisher registry register … --quarantine FILE`, and come back with `--lift ID@VERSION`. "
         "Their publisher can publish a new version.\n"
     )
-    return Notice("audit", title, body, bool(shown), {_name(finding): 1 for finding in shown})
+    levels: dict[str, int] = {}
+    for finding in shown:
+        name_of = _name(finding)
+        levels[name_of] = max(levels.get(name_of, 0), 2 if finding.level is Severity.ERROR else 1)
+    return Notice("audit", title, body, bool(shown), levels)
 
 
 def _name(finding: Finding) -> str:
@@ -152,7 +154,7 @@ def _name(finding: Finding) -> str:
 def _findings(findings: Sequence[Finding]) -> str:
     order = sorted(findings, key=lambda finding: finding.level is not Severity.ERROR)
     rows = [
-        (f.level.value, code(f.path), escape(f.message[:500]), escape(f.hint[:300]))
+        (f.level.value, code(f.path[:500]), escape(f.message[:500]), escape(f.hint[:300]))
         for f in order[:_MOST_ROWS]
     ]
     more = len(findings) - len(rows)
