@@ -13,7 +13,7 @@ from registry_client.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from publisher.destination import Destination
+    from publisher.offer import Destination
 
 
 class Way(StrEnum):

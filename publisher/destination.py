@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from publisher.git import Git, GitTree, Remote, is_bare_repository, scratch_repository
 from publisher.github.names import is_repository_name, repository_at
+from publisher.offer import Destination, Offer, Submitted, Verdict, dropped, taken
 from publisher.registrar.remote import PUBLISH, publish_ref, read_refs
 from publisher.tree import DirTree, Tree, write_changes
-from publisher.waiting import Verdict, landed
+from publisher.waiting import landed
 from registry_client.errors import ConfigError, GitError, PublishError, RegistryError
 from registry_client.signed import M, Parsed, PublisherKeys, parse_manifest, parse_publisher, parse_release
 
@@ -22,64 +23,6 @@ if TYPE_CHECKING:
     from publisher.registrar.submission import Submission
     from registry_client.models.manifest import Manifest
     from registry_client.models.release import Release
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What is to be published.
-
-    Attributes:
-        id: the plugin.
-        version: the version.
-        digest_hex: hex of the payload digest that names the ref.
-        files: `manifest.json`, `release.json` and artifacts, by path.
-        message: the commit message.
-    """
-
-    id: str
-    version: str
-    digest_hex: str
-    files: Mapping[str, bytes]
-    message: str
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """Where an offer stands.
-
-    Attributes:
-        place: a branch, a folder, or what else it is called there.
-        commit: the commit that holds it, where there is one.
-        url: a page about it, where there is one.
-        note: what to tell the user where nothing had to be done.
-    """
-
-    place: str
-    commit: str | None = None
-    url: str | None = None
-    note: str = ""
-
-
-class Destination(Protocol):
-    """A registry as its publishers see it."""
-
-    tree: Tree
-
-    def pending(self, plugin_id: str, version: str) -> Sequence[Submission]:
-        """What is offered already for this version, and not yet registered."""
-
-    def submit(self, offer: Offer, now: datetime) -> Submitted:
-        """Offer it."""
-
-    def notify(self, offer: Offer, submitted: Submitted) -> str:
-        """Tell the registrar. Returns a warning if that failed, else nothing: it looks by itself, only later."""
-
-    def outcome(self, offer: Offer, submitted: Submitted) -> Verdict | None:
-        """What the registrar made of it; None as long as it has not looked at it.
-
-        Raises:
-            ConfigError: there is nothing to wait for.
-        """
 
 
 class WorkTree:
@@ -202,19 +145,6 @@ class RemoteRegistry:
             self._gone = True
             return None
         return dropped(offer)
-
-
-def taken(offer: Offer, url: str | None = None) -> Verdict:
-    """The verdict that the registry has it."""
-    return Verdict(accepted=True, message=f"{offer.id} {offer.version} is registered", url=url)
-
-
-def dropped(offer: Offer, url: str | None = None) -> Verdict:
-    """The verdict that it was refused, and nobody said why."""
-    message = (
-        f"{offer.id} {offer.version} is neither offered nor registered any more; see the registrar's log"
-    )
-    return Verdict(accepted=False, message=message, url=url)
 
 
 def publisher_of(tree: Tree, plugin_id: str) -> PublisherKeys | None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from publisher.check import check_manifest
-from publisher.destination import Offer, pending_of, publisher_of
+from publisher.destination import pending_of, publisher_of
 from publisher.documents import same_content, sign_document
+from publisher.offer import Offer
 from publisher.pack import digest_and_size
 from publisher.registrar.submission import MAX_IN_TREE
 from publisher.set_status import Change, build_release
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Signer
 
-    from publisher.destination import Destination
+    from publisher.offer import Destination
     from publisher.source import Source
     from publisher.tree import Tree
     from registry_client.digest import Digest

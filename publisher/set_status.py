@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from publisher.destination import Offer, pending_of
+from publisher.destination import pending_of
 from publisher.documents import sign_document
+from publisher.offer import Offer
 from registry_client.errors import DocumentError, NotFoundError, PublishError
 from registry_client.jsontext import dump_json, payload_digest_of
 from registry_client.models.base import format_time, validate
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Signer
 
-    from publisher.destination import Destination
+    from publisher.offer import Destination
 
 _EVERYBODY = 100
 

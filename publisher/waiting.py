@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from registry_client.errors import GitError, GitHubError, PublishError, RegistryError
@@ -11,28 +10,13 @@ from registry_client.signed import parse_manifest, parse_release
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from publisher.destination import Destination, Offer, Submitted
+    from publisher.offer import Destination, Offer, Submitted, Verdict
     from publisher.tree import Tree
 
 _FIRST_PAUSE: Final = 2.0
 _LONGEST_PAUSE: Final = 15.0
 _GROWTH: Final = 1.5
 _UNAUTHORISED: Final = 401
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the registrar made of an offer.
-
-    Attributes:
-        accepted: whether the registry has it.
-        message: why not, or what became of it.
-        url: where to read more; None where there is nothing.
-    """
-
-    accepted: bool
-    message: str
-    url: str | None = None
 
 
 def wait_for(

@@ -11,9 +11,10 @@ from support.documents import ed25519, payload_digest, sign
 from support.forge import REGISTRY, Forge, open_forge, private_pem
 from support.wheelhouse import Kit, make_kit
 
-from publisher.destination import Offer, open_destination
+from publisher.destination import open_destination
 from publisher.git_remote import TOKEN_VARIABLE
 from publisher.maintain import policy
+from publisher.offer import Offer
 from registry_client.jsontext import dump_json
 
 if TYPE_CHECKING:

@@ -21,11 +21,12 @@ from support.github.state import Fault
 from support.world import World, git, push_to_bare
 
 from publisher.cli.main import main
-from publisher.destination import Offer, Submitted, open_destination
+from publisher.destination import open_destination
 from publisher.git import Git, GitTree, Remote
 from publisher.github.api import Api
 from publisher.github.proposal import GitHubProposal, says_the_same
 from publisher.github.proposal_body import LONGEST_BODY, Registry, build_body, merge_body, previous_manifest
+from publisher.offer import Offer, Submitted
 from publisher.registrar.remote import register_remote
 from publisher.registrar.submission import Result
 from publisher.review.remote import validate_remote

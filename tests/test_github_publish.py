@@ -19,7 +19,7 @@ from support.github.records import Fault
 from support.github.server import github_double
 from support.world import World, git, push_to_bare
 
-from publisher.destination import Offer, RemoteRegistry, Submitted, WorkTree, open_destination
+from publisher.destination import RemoteRegistry, WorkTree, open_destination
 from publisher.documents import sign_document
 from publisher.git import Git, GitTree, Remote
 from publisher.git_objects import tree_id
@@ -36,6 +36,7 @@ from publisher.github.git_data import (
     update_ref,
 )
 from publisher.github.statuses import StatusReporter
+from publisher.offer import Offer, Submitted
 from publisher.registrar.remote import file_limit, publish_ref, register_remote
 from publisher.registrar.submission import Result
 from publisher.set_status import Change, prepare_release
@@ -51,10 +52,9 @@ if TYPE_CHECKING:
 
     from support.github.state import Double
 
-    from publisher.destination import Destination
+    from publisher.offer import Destination, Verdict
     from publisher.registrar.run import Run
     from publisher.registrar.submission import Outcome
-    from publisher.waiting import Verdict
 
 NAME = "acme/registry"
 TOKEN = "publishing-token"  # not a secret anywhere

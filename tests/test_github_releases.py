@@ -15,11 +15,11 @@ from support.github.server import github_double
 from support.httpd import FaultServer
 from support.hub import Hub, open_hub
 
-from publisher.destination import Offer
 from publisher.github.api import Api
 from publisher.github.assets import check_asset_names
 from publisher.github.release_offer import MANIFEST_ASSET, RELEASE_ASSET
 from publisher.github.releases import asset_url_template, find_release, upload
+from publisher.offer import Offer
 from publisher.registrar.submission import Result
 from publisher.set_status import Change
 from publisher.source_model import fill_url

@@ -17,8 +17,9 @@ from support.documents import ed25519, sign
 from support.world import START, World, git, push_to_bare
 
 from publisher.cli.main import main
-from publisher.destination import Destination, Offer, RemoteRegistry, WorkTree, open_destination
+from publisher.destination import RemoteRegistry, WorkTree, open_destination
 from publisher.git import Remote
+from publisher.offer import Destination, Offer
 from publisher.publish import Prepared, Publication, prepare
 from publisher.registrar.remote import publish_ref, register_remote
 from publisher.registrar.submission import MAX_IN_TREE, Result

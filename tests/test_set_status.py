@@ -14,8 +14,9 @@ from support.documents import ed25519, manifest, release, sign
 from support.world import REGISTRY, START, World, git, push_to_bare
 
 from publisher.cli.main import main
-from publisher.destination import Destination, Offer, WorkTree, open_destination
+from publisher.destination import WorkTree, open_destination
 from publisher.git import Remote
+from publisher.offer import Destination, Offer
 from publisher.registrar.remote import register_remote
 from publisher.registrar.submission import Result, Submission
 from publisher.set_status import Change, build_release

@@ -492,6 +492,36 @@ def test_wrong_files(hosted: Hosted, change: Callable[[World], object], messages
     assert "mistake in the registrar" not in said(verdict)
 
 
+def test_a_published_artifact_is_not_replaced(hosted: Hosted) -> None:
+    """Not even beside the manifest that names it, spaced otherwise: hosts would be served it before the registrar looks."""
+    _artifact(hosted.world, b"zip")
+    hosted.commit()
+    hosted.register()
+
+    def change(world: World) -> None:
+        path = world.folder / "plugins/acme-x/1.0.0/manifest.json"
+        path.write_text(json.dumps(json.loads(path.read_bytes()), indent=9))
+        write(world, f"artifacts/sha256/{Digest.of(b'zip').hex}/x.zip", b"garbage")
+
+    hosted.propose(change)
+    assert "x.zip: does not have the digest in its name" in said(hosted.validate())
+
+
+def test_a_manifest_that_was_signed_again_stays(hosted: Hosted) -> None:
+    """Locks name it by its digest, and the registrar does not look at it any more."""
+    hosted.world.add_key("acme", ed25519("acme-2"))
+    hosted.commit()
+    hosted.register()
+    path = "plugins/acme-calendar/1.1.0/manifest.json"
+    raw = json.loads((hosted.world.folder / path).read_bytes())
+    write(hosted.world, path, sign(raw, ACME, ed25519("acme-2")))
+    hosted.commit()
+    assert hosted.register() == {path: "signatures added"}
+    raw["signatures"][0]["sig"] = "00" * 64
+    hosted.propose(lambda world: write(world, path, raw))
+    assert f"{path}: is changed, but hosts know it by its digest" in said(hosted.validate())
+
+
 def test_a_release_of_an_older_revision(hosted: Hosted) -> None:
     """A status that was overtaken does not come back."""
     world = hosted.world

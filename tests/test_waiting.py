@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from support.world import World
 
-from publisher.destination import Offer, Submitted, WorkTree
+from publisher.destination import WorkTree
+from publisher.offer import Offer, Submitted, Verdict
 from publisher.set_status import Change
 from publisher.tree import MemoryTree
-from publisher.waiting import Verdict, landed, wait_for
+from publisher.waiting import landed, wait_for
 from registry_client.errors import ConfigError, GitError, GitHubError, PublishError
 
 if TYPE_CHECKING:

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from registry_client.errors import RegistryError
 
 _SUMMARY_LIMIT = 900_000  # GitHub takes 1 MiB a step
-_COMMAND = re.compile(r"^(\s*)(::|##\[)", re.MULTILINE)
+# `::name::` only where a line begins, but the older `##[name]` anywhere in it; a lone \r ends a line for the runner.
+_COMMAND = re.compile(r"(?:^|(?<=\r))(\s*):(?=:)|#(?=#\[)", re.MULTILINE)
 _SHORTEST_SECRET = 8
 
 
 def defuse(text: str) -> str:
     """The text with no line that the runner would take for a command: publishers choose names and messages."""
-    return _COMMAND.sub(lambda match: f"{match[1]}{match[2][0]}\u200b{match[2][1:]}", text)
+    return _COMMAND.sub("\\g<0>\u200b", text)
 
 
 def redactor(values: Iterable[str]) -> Callable[[str], str]:

@@ -213,7 +213,9 @@ def wanted_version(source: Source, version: str | None, bump: Bump | None) -> st
         try:
             return check_version(version.removeprefix("v"))
         except ValueError as e:
-            raise ConfigError(f"--version: {e}") from e
+            raise ConfigError(
+                f"--version: {e}", hint="In a workflow it is the tag: tag v1.2.3, or give the version itself."
+            ) from e
     if current is None:
         raise ManifestError(str(source.path), [], hint="Add a version, or give --version.")
     if bump is None:

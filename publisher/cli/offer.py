@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from publisher.destination import Destination, Offer, Submitted
+    from publisher.offer import Destination, Offer, Submitted
 
 StatusOption = Annotated[ReleaseStatus | None, typer.Option("--status", help="How it may be used.")]
 RolloutOption = Annotated[

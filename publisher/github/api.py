@@ -182,7 +182,7 @@ class Api:
             raise GitHubError(
                 f"GitHub refuses {where}: {self._scrubbed(text)} ({e.status})",
                 status=e.status,
-                hint=_hint(e, self._variable),
+                hint=_hint(e, self._variable, has_token=self.has_token),
             ) from None
         # An OSError is what requests raises; PyGithub raises the others at answers it does not expect.
         except (OSError, RuntimeError, ValueError, AssertionError, TypeError, KeyError, AttributeError) as e:
@@ -197,16 +197,21 @@ class Api:
         return re.sub(r"\s+", " ", re.sub(r"[\x00-\x1f\x7f]", " ", text))[:500]
 
 
-def _hint(error: Refusal, variable: str) -> str:
+def _hint(error: Refusal, variable: str, *, has_token: bool) -> str:
     status = error.status
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     limited = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
     if status == _TOO_MANY or (status == _FORBIDDEN and limited):
         return "GitHub's rate limit is reached: try again later; with a token it is higher than without."
+    if status in {_UNAUTHORISED, _FORBIDDEN, _ABSENT} and not has_token:
+        return f"No token was given: set {variable}. In a workflow, a secret that does not exist is an empty text."
     if status == _UNAUTHORISED:
         return f"The token is not valid (any more): set {variable} to a new one."
     if status in {_FORBIDDEN, _ABSENT}:
-        return "The repository does not exist, or the token may not do this: see the permissions that docs/operations.md lists."
+        return (
+            f"The repository does not exist, or the token in {variable} may not do this. For the job's own token, see 'permissions' in the "
+            "workflow; for others, docs/operations.md lists the permissions."
+        )
     return ""
 
 

@@ -91,7 +91,7 @@ def parse_hosted_release(raw: Any) -> HostedRelease:
             url=str(raw.get("html_url") or ""),
             assets=tuple(map(parse_asset, raw.get("assets", ())[:MOST_ASSETS])),
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise GitHubError("GitHub describes a release in a way that is not understood") from None
 
 
@@ -113,7 +113,7 @@ def parse_asset(raw: Any) -> Asset:
             str(raw["browser_download_url"]),
             complete,
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise GitHubError("GitHub describes a release's asset in a way that is not understood") from None
 
 

@@ -34,6 +34,7 @@ _TIMEOUT: Final = 30
 _RETRIES: Final = 5
 _LONGEST_WAIT: Final = 300
 _LARGEST_ANSWER: Final = 64 * 1024 * 1024
+_LONGEST_ANSWER: Final = 120
 _PIECE: Final = 64 * 1024
 _MOST_MOVES: Final = 3
 _CUT_OFF_AGAIN: Final = 2
@@ -108,16 +109,28 @@ def _read(connection: HTTPRequestsConnectionClass | HTTPSRequestsConnectionClass
         allow_redirects=False,
         stream=True,
     )
-    body = bytearray()
     with answer:
-        try:
-            for piece in answer.iter_content(_PIECE):
-                body += piece
-                if len(body) > _LARGEST_ANSWER:
-                    raise ValueError(f"the answer has more than {_LARGEST_ANSWER} bytes")
-        except OSError as e:  # retries are over by now: they end when the headers have come
-            raise _CutOffError(str(e)) from e
-    return _Response(answer, bytes(body))
+        return _Response(answer, _read_body(answer.raw))
+
+
+def _read_body(raw: Any) -> bytes:
+    end, body = time.monotonic() + _LONGEST_ANSWER, bytearray()
+    while piece := _read_piece(raw):
+        body += piece
+        if len(body) > _LARGEST_ANSWER:
+            raise ValueError(f"the answer has more than {_LARGEST_ANSWER} bytes")
+        if time.monotonic() > end:
+            raise ValueError(f"the answer has not ended after {_LONGEST_ANSWER} seconds")
+    return bytes(body)
+
+
+def _read_piece(raw: Any) -> bytes:
+    """What has come so far: `read1` does not wait for more, so that a drip does not hold anybody up."""
+    try:
+        piece: bytes = raw.read1(_PIECE, decode_content=True)
+    except Exception as e:  # urllib3 has several; retries are over by now: they end when the headers have come
+        raise _CutOffError(str(e)) from e
+    return piece
 
 
 class _Http(HTTPRequestsConnectionClass):
@@ -193,6 +206,10 @@ class Connection:
 
     def upload(self, url: str, name: str, data: bytes, media_type: str) -> Any:
         """Upload a file; the parsed answer. Raises as `send` does."""
+        own, there = urlsplit(self._url), urlsplit(url)
+        known = {own.hostname, f"uploads.{str(own.hostname).removeprefix('api.')}"}
+        if there.scheme != own.scheme or there.hostname not in known:  # PyGithub would send the token over http:// too
+            raise RuntimeError(f"it wants uploads at another host, {there.scheme}://{there.hostname}")
         headers = {"Content-Type": media_type, "Content-Length": str(len(data))}
         return self._requester.requestMemoryBlobAndCheck("POST", url, {"name": name}, headers, BytesIO(data))[
             1

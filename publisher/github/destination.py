@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from publisher.destination import Submitted, dropped, taken
 from publisher.git_objects import tree_id
 from publisher.github.answers import items_of, member_of, text_of
 from publisher.github.api import TOKEN_VARIABLE, Api
@@ -21,18 +20,19 @@ from publisher.github.git_data import (
     ref_target,
 )
 from publisher.github.names import DEFAULT_SERVER_URL, repository_path
-from publisher.github.objects import commit_info
+from publisher.github.objects import TruncatedError, commit_info
 from publisher.github.statuses import CONTEXT
 from publisher.markdown import one_line
+from publisher.offer import Submitted, Verdict, dropped, taken
 from publisher.registrar.remote import MAX_FILES, file_limit, publish_ref, submission_of
-from publisher.waiting import Verdict, landed
+from publisher.waiting import landed
 from registry_client.errors import GitHubError, PublishError, RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from publisher.destination import Offer
+    from publisher.offer import Offer
     from publisher.registrar.submission import Submission
     from publisher.tree import Tree
 
@@ -104,6 +104,8 @@ class GitHubRegistry:
             try:
                 files = read_commit_files(self._api, self._name, commit, file_limit, MAX_FILES)
                 found.append(submission_of(ref, commit, files))
+            except TruncatedError:  # a stranger's
+                continue
             except GitHubError as e:
                 if e.status != _ABSENT:  # the registrar has taken it meanwhile
                     raise

@@ -34,6 +34,10 @@ class Item:
     size: int = 0
 
 
+class TruncatedError(GitHubError):
+    """GitHub lists only part of a tree."""
+
+
 @dataclass(frozen=True)
 class CommitInfo:
     """What a commit says: the tree it holds, and the commits it follows."""
@@ -90,12 +94,12 @@ def list_tree(api: Api, name: str, tree: str, *, recursive: bool = False) -> dic
     """The entries of a tree by path.
 
     Raises:
-        GitHubError: GitHub lists only part of them.
+        TruncatedError: GitHub lists only part of them.
     """
     parameters = {"recursive": "1"} if recursive else {}
     answer = api.get(repository_path(name, "git", "trees", tree), **parameters)
     if member_of(answer, "truncated", bool):
-        raise GitHubError(
+        raise TruncatedError(
             f"{name}: tree {tree[:12]} has more entries than GitHub lists",
             hint="Give the repository's Git URL instead of its name.",
         )

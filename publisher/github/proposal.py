@@ -10,7 +10,6 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from publisher.destination import Submitted, taken
 from publisher.github.answers import text_of
 from publisher.github.api import repository_path
 from publisher.github.git_data import GitHubTree, branch_head
@@ -18,8 +17,9 @@ from publisher.github.objects import commit_info
 from publisher.github.proposal_body import Registry, build_body, merge_body
 from publisher.github.proposal_head import REFUSED, Heads, Work, find_login, read_upstream
 from publisher.github.proposal_pull import CHECK, Pull, failed_check, find_open, last_word, read_pull
+from publisher.offer import Submitted, Verdict, taken
 from publisher.registrar.submission import Submission
-from publisher.waiting import Verdict, landed
+from publisher.waiting import landed
 from registry_client.errors import GitHubError, PublishError, RegistryError
 from registry_client.signed import parse_manifest, parse_release
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from publisher.destination import Offer
     from publisher.github.api import Api
+    from publisher.offer import Offer
     from publisher.tree import Tree
 
 PROPOSE: Final = "propose/"

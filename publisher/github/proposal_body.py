@@ -20,7 +20,7 @@ from registry_client.signed import parse_manifest, parse_release
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from publisher.destination import Offer
+    from publisher.offer import Offer
     from publisher.tree import Tree
 
 LONGEST_BODY: Final = 65_536

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from publisher.destination import Submitted, taken
 from publisher.github.assets import HostedRelease, read_asset
 from publisher.github.git_data import GitHubTree, branch_head
 from publisher.github.releases import Shelf, find_or_create, find_release, publish_draft
+from publisher.offer import Submitted, taken
 from publisher.registrar.submission import Submission
 from publisher.waiting import landed
 from registry_client.digest import Digest
@@ -30,10 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from publisher.destination import Offer
     from publisher.github.api import Api
+    from publisher.offer import Offer, Verdict
     from publisher.tree import Tree
-    from publisher.waiting import Verdict
 
 MANIFEST_ASSET: Final = "plugin-manifest.json"
 RELEASE_ASSET: Final = "plugin-release.json"

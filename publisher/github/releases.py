@@ -72,7 +72,9 @@ def find_or_create(api: Api, repository: str, tag: str, *, target: str = "") -> 
     body: dict[str, Any] = {"tag_name": tag, "name": tag, "draft": True, "body": MADE_HERE}
     if target:
         body["target_commitish"] = target
-    return parse_hosted_release(api.post(repository_path(repository, "releases"), body))
+    made = parse_hosted_release(api.post(repository_path(repository, "releases"), body))
+    # GitHub lets there be several drafts for a tag: if an answer was lost, or another job was at it too, all must take the same one.
+    return find_release(api, repository, tag) or made
 
 
 def publish_draft(api: Api, repository: str, release: HostedRelease) -> HostedRelease:

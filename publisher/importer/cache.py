@@ -5,6 +5,7 @@ Whoever can write the cache can make the importer overlook something, but take n
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from annotated_types import Len
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 CACHE_LIMIT: Final = 16 * MIB
 MOST_SETTLED: Final = 200
 MOST_REPOSITORIES: Final = 20_000
-_LONGEST_TAG: Final = 200
-_Tag = Annotated[str, Field(max_length=_LONGEST_TAG)]
+_TAG: Final = r'((W/)?"[!#-~]{1,190}")?'
+_Tag = Annotated[str, Field(pattern=rf"^{_TAG}\z" )]
 
 
 class Known(Document):
@@ -72,8 +73,8 @@ class Cache(Document):
 
 
 def short_tag(etag: str) -> str:
-    """An entity tag, if it can be remembered; else nothing, and it is asked for anew."""
-    return etag if len(etag) <= _LONGEST_TAG else ""
+    """An entity tag, if it can be remembered and sent back; else nothing, and it is asked for anew."""
+    return etag if re.fullmatch(_TAG, etag) else ""
 
 
 def parse_cache(data: bytes, where: str) -> Cache:

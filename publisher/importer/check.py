@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from publisher.check import check_manifest
-from publisher.destination import Offer
+from publisher.offer import Offer
 from registry_client.digest import Digest
 from registry_client.errors import ManifestError, PublishError, RegistryError, VersionExistsError
 from registry_client.signed import (

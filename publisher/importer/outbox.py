@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from publisher.destination import Submitted
 from publisher.importer.report import Item, Result
+from publisher.offer import Submitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from publisher.destination import Offer
     from publisher.git import Git
+    from publisher.offer import Offer
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from publisher.importer.report import Item, Report, Result
 from publisher.registrar.remote import publish_ref
 from publisher.registrar.submission import broken
 from registry_client.errors import FetchError, GitHubError, RegistryError
+from registry_client.http import Deadline
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.models.release import RELEASE_LIMIT
 
@@ -29,15 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from publisher.destination import Offer
     from publisher.git import Git
     from publisher.github.api import Api
+    from publisher.offer import Offer
     from registry_client.http import Transport
 
 _PER_PAGE: Final = 100
 _MOST_LOOKED_AT: Final = 2000
 _MOST_OFFERS: Final = 300
 _AT_ONCE: Final = 50
+_SECONDS: Final = 480.0  # a scheduled job that is ended from outside would remember nothing of what it did
 _TRIES: Final = 3
 _RESERVE: Final = 25  # requests that are left to others of the same token
 _DONE: Final = -1
@@ -90,6 +92,7 @@ class Importer:
         self._outbox = Outbox(edges.git, refs, dry_run=edges.dry_run)
         self._published = {row.digest for row in registry.state.all_rows()}
         self._report = Report()
+        self._deadline = Deadline(_SECONDS)
         self._publishers: dict[int, set[str]] = {}
         for keys in authority.publishers.values():
             for number in keys.publisher.repository_ids:
@@ -137,6 +140,8 @@ class Importer:
         remaining = self._edges.api.remaining
         if remaining is not None and remaining < _RESERVE:
             return f"GitHub's rate limit leaves {remaining} requests"
+        if not self._deadline.remaining():
+            return "the time for one run is over"
         if place >= _MOST_LOOKED_AT or self._outbox.taken >= _MOST_OFFERS:
             return "that is enough for one run"
         return ""

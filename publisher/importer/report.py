@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from publisher.markdown import Markdown, code, escape, table
 
 if TYPE_CHECKING:
-    from publisher.destination import Offer, Submitted
+    from publisher.offer import Offer, Submitted
 
 
 class Result(StrEnum):

@@ -164,7 +164,10 @@ def build_registry(
     check_new(new, len(keys.root))
     tree = Overlay(MemoryTree({}))
     tree.write(".gitattributes", GITATTRIBUTES)
-    tree.write("README.md", owners_readme(new))
+    readme = owners_readme(
+        name=new.name, base_url=new.base_url, registry=new.registry, threshold=new.threshold
+    )
+    tree.write("README.md", readme)
     for name, data in build_schemas().items():
         tree.write(f"schema/{name}", data)
     _sign_offline(tree, new, keys, now)

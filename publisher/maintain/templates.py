@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from publisher.maintain.init import NewRegistry
-
 GITATTRIBUTES = b"""# Signed bytes stay as they are: no line-ending conversion, no filters, no ident.
 * -text -filter -ident
 """
@@ -45,8 +40,6 @@ The registry's id is `{registry}`. A new root needs {threshold} signatures of ro
 """
 
 
-def owners_readme(new: NewRegistry) -> bytes:
+def owners_readme(*, name: str, base_url: str, registry: str, threshold: int) -> bytes:
     """A README for the people who own the registry."""
-    return _README.format(
-        name=new.name, base_url=new.base_url, registry=new.registry, threshold=new.threshold
-    ).encode()
+    return _README.format(name=name, base_url=base_url, registry=registry, threshold=threshold).encode()

@@ -152,7 +152,18 @@ class _Plugins:
                 self._take(submission)
         for path, change in self._changed.items():
             if change.place.area is Area.PLUGIN and path not in seen:
-                self.notes.append(f"{change.shown}: the index has it already; nothing would change.")
+                self._passed_over(change)
+
+    def _passed_over(self, change: Change) -> None:
+        """A document that the registrar does not look at: as the index has it, or one that was signed again under another name."""
+        indexed = {path: digest for row in self._state.all_rows() for path, digest in row.files}
+        if change.base is None or self._tree.digest(change.path) == indexed.get(change.path):
+            self.notes.append(f"{change.shown}: the index has it already; nothing would change.")
+            return
+        hint = "Leave it as it is on the base branch; to sign the version again, sign the newest of its manifests."
+        self.problems.append(
+            Problem(change.shown, "is changed, but hosts know it by its digest: locks rely on it", hint)
+        )
 
     def _take(self, submission: Submission) -> Outcome:
         outcome, files = admit(submission, self._state, self._context)
@@ -199,15 +210,17 @@ class _Plugins:
         )
 
     def _artifacts(self, readable: Iterable[Change]) -> None:
-        self.problems += [
-            Problem(
-                change.shown,
-                "is named by no manifest of this pull request",
-                "Propose artifacts together with the manifest that names them.",
-            )
-            for change in readable
-            if change.place.area is Area.ARTIFACT and change.path not in self._named
-        ]
+        for change in readable:
+            if change.place.area is not Area.ARTIFACT:
+                continue
+            if change.path not in self._named:
+                what = "is named by no manifest of this pull request"
+                hint = "Propose artifacts together with the manifest that names them."
+                self.problems.append(Problem(change.shown, what, hint))
+            # Of a published version nobody looks at the artifacts again, and hosts are served them at once.
+            elif Digest.of(self._tree.read(change.path) or b"").hex != change.path.split("/")[2]:
+                what = "does not have the digest in its name"
+                self.problems.append(Problem(change.shown, what, "Propose the file that was signed."))
 
 
 def _collected(submission: Submission, state: State, context: Context) -> list[RegistryError]:

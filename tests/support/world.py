@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from support.documents import ed25519, keyid, keys_of
 
-from publisher.destination import Destination, WorkTree
+from publisher.destination import WorkTree
 from publisher.maintain import policy
 from publisher.maintain.desk import Desk
 from publisher.maintain.init import Keys, NewRegistry, build_registry, write_registry
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Signer
 
+    from publisher.offer import Destination
     from publisher.registrar.submission import Submission
 
 REGISTRY = "acme-registry"
