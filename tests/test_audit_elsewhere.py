@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import itertools
 import json
 import os
 import random
@@ -21,10 +20,12 @@ from support.github.records import Fault as GitHubFault
 from support.github.server import github_double
 from support.httpd import Fault, FaultServer
 from support.maintainers import Kept, make_registry
-from support.mini_registry import serve
+from support.mini_registry import MiniRegistry, serve
 
 from publisher.cli.main import main
-from publisher.registrar.quarantine import Mark, parse_marks
+from publisher.github.api import Api
+from publisher.github.notices import post
+from publisher.registrar.quarantine import parse_marks
 from publisher.registrar.state import Row
 from publisher.set_status import Change
 from publisher.tree import DirTree
@@ -40,7 +41,7 @@ from publisher.watch.findings import Finding, Level, Report
 from publisher.watch.probe import Answer, Verdict, settle
 from publisher.watch.reports import audit_notice, audit_summary
 from registry_client.digest import Digest
-from registry_client.errors import RegistryError, YankedError
+from registry_client.errors import YankedError
 from registry_client.http import Deadline, Transport
 from registry_client.jsontext import dump_json
 from registry_client.models.release import ReleaseStatus
@@ -390,7 +391,7 @@ class TestWhichVersions:
         place.publish("1.3.0", place.serve("draft.zip"), initialStatus="draft")
         place.kept.write_release("calendar", "1.1.0", "acme", Change(ReleaseStatus.YANKED, reason="broken"))
         place.kept.write_release("calendar", "1.0.0", "acme", Change(ReleaseStatus.DEPRECATED, reason="old"))
-        place.kept.block("calendar", "=1.2.0")
+        place.kept.block("calendar", "==1.2.0")
         place.kept.register()
         found = place.look(artifacts=True)
         assert (found.watched, found.other, found.marks) == ((), (), ())
@@ -465,19 +466,28 @@ class TestQuarantine:
         assert "sound; 1 plugins, 1 versions, 0 findings" in out
         assert parse_marks(marks.read_bytes(), "bad.json") == ()
 
-    def test_a_host_that_is_down(self, place: Place, tmp_path: Path) -> None:
-        """Is told of, and nothing else: exit code 0, an empty list."""
-        place.monkeypatch.setattr("publisher.watch.elsewhere.PAUSES", AT_ONCE)
+    def test_a_host_that_is_down(self, place: Place) -> None:
+        """Is told of, and nothing else: no mark, nothing for an issue, and the registry is sound."""
         place.publish("1.0.0", place.serve("one.zip"))
         place.host.fail("one.zip", Fault(status=500))
-        marks = tmp_path / "bad.json"
-        code, out, _ = place.audit("--artifacts", "--quarantine-file", str(marks), "--json")
+        found = place.look(artifacts=True)
+        assert (found.watched, found.marks, found.looked) == ((), (), True)
+        (finding,) = found.other
+        assert "could not be looked at: HTTP 500" in finding.message
+        report = Report(()).joined(found.other)
+        assert report.sound
+        assert not audit_notice(report, found.watched, ISSUES).wrong
+
+    def test_in_json(self, place: Place) -> None:
+        """The document holds what the list would."""
+        place.publish("1.0.0", place.serve("one.zip"))
+        del place.files["one.zip"]
+        code, out, _ = place.audit("--artifacts", "--json")
         document = json.loads(out)
-        assert (code, document["sound"], document["quarantine"]) == (0, True, [])
-        (finding,) = document["findings"]
-        assert finding["level"] == "warning"
-        assert "HTTP 500" in finding["message"]
-        assert marks.read_bytes().strip() == b"[]"
+        assert (code, document["sound"]) == (11, False)
+        (mark,) = document["quarantine"]
+        assert (mark["id"], mark["version"], mark["cause"]) == ("calendar", "1.0.0", "artifact")
+        assert "vanished: HTTP 404" in mark["reason"]
 
     def test_no_list_if_the_index_does_not_verify(self, place: Place, tmp_path: Path) -> None:
         """An empty one would say that nothing is wrong."""
@@ -663,13 +673,10 @@ class TestIssue:
     ) -> None:
         """The verdict is printed all the same, then the failure; a bad verdict keeps its exit code."""
         place.publish("1.0.0")
-        (place.kept.folder / "registry.json").write_bytes(b"{}" if not sound else place.kept.files()["registry.json"])
-        double.faults.append(
-            GitHubFault("GET", "/issues", 410, body={"message": "Issues has been disabled in this repository."})
-        )
-        double.faults[0].times = 9
-        if sound:  # with nothing to say, no issue is needed, but it must be possible to look
-            pass
+        if not sound:
+            (place.kept.folder / "registry.json").write_bytes(b"{}")
+        said = {"message": "Issues has been disabled in this repository."}
+        double.faults.append(GitHubFault("GET", "/issues", 410, body=said))
         arguments = ("--issue", ISSUES, *(("--json",) if in_json else ()))
         code, out, err = place.audit(*arguments, **job(double))
         assert code == (9 if sound else 11)
@@ -740,9 +747,6 @@ class TestReports:
     @pytest.mark.parametrize("count", [1, 99, 100, 101, 900])
     def test_hundreds_of_findings(self, double: Double, count: int) -> None:
         """GitHub takes the body, whatever is in it; what is left out is counted or named."""
-        from publisher.github.api import Api
-        from publisher.github.notices import post
-
         found = self.findings(count)
         notice = audit_notice(Report(found), (), "acme/registry")
         assert len(notice.full_body) <= 65_536
@@ -802,8 +806,6 @@ class TestByUrl:
         self, tmp_path: Path, place: Place, *, allowed: bool, code: int
     ) -> None:
         """Over a URL they are accepted only if that is said, whatever folder the command runs in."""
-        from support.mini_registry import MiniRegistry
-
         mini = MiniRegistry(tmp_path / "mini", dev=True)
         mini.publish("calendar", "1.0.0")
         mini.write()
@@ -821,9 +823,3 @@ class TestByUrl:
             assert ended == code
             assert "development key" in err
 
-
-def test_unused_names() -> None:
-    """Marks are what the registrar reads."""
-    assert Mark.model_fields.keys() == {"id", "version", "payload_digest", "cause", "reason"}
-    assert issubclass(YankedError, RegistryError)
-    assert next(itertools.count()) == 0

@@ -205,6 +205,16 @@ def test_a_merged_proposal_is_registered_and_read(stage: Stage) -> None:
     assert stage.client().manifest("acme-x", "1.0.0").payload_digest.hex == offer.digest_hex
 
 
+def test_how_many_requests_a_proposal_takes(stage: Stage) -> None:
+    """The figures that docs/performance.md states: for a new one, and for the same again."""
+    stage.double.requests.clear()
+    stage.propose()
+    first = len(stage.double.requests)
+    stage.double.requests.clear()
+    stage.propose()
+    assert (first, len(stage.double.requests)) == (17, 14)
+
+
 def test_a_staged_start_is_proposed_with_its_release(stage: Stage) -> None:
     """The release document is in the same pull request, and in force once merged."""
     stage.propose(change=Change(ReleaseStatus.TESTING))

@@ -13,6 +13,9 @@ import pytest
 from support.workflow_files import BY_NAME, EXAMPLES, ROOT, Yaml
 from support.world import git
 
+from publisher.registrar.quarantine import MAX_MARKS, Mark, dump_marks, parse_marks
+from registry_client.digest import Digest
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -83,6 +86,22 @@ def test_the_second_job_gets_the_same_list(tmp_path: Path) -> None:
     assert done.stdout.startswith(
         "registry register https://github.com/acme/registry --statuses acme/registry"
     )
+
+
+def test_the_longest_list_fits_into_the_second_jobs_environment(tmp_path: Path) -> None:
+    """A publisher of hundreds of versions whose files vanish at once keeps no version of another from its quarantine."""
+    entry = {"cause": "artifact", "payloadDigest": Digest.of(b""), "reason": "\x01" * 1000, "version": "1.0.0"}
+    marks = [Mark.model_validate({**entry, "id": f"a{number:063}"}) for number in range(MAX_MARKS)]
+    publisher(tmp_path, f'cp "${{@: -1}}" {tmp_path}/seen')
+    env = {
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_REPOSITORY": "acme/registry",
+        "PLUGIN_REGISTRY_ROOT_DIGEST": "sha256:0",
+        "QUARANTINE": base64.b64encode(dump_marks(marks)).decode(),
+    }
+    done = run(step(BY_NAME["audit"], "Mark the versions"), tmp_path, env)
+    assert done.returncode == 0, done.stderr
+    assert parse_marks((tmp_path / "seen").read_bytes(), "seen") == tuple(marks[:10])
 
 
 @pytest.mark.parametrize(("folder", "wanted"), [(True, "1"), (False, "")])

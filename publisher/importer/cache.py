@@ -24,7 +24,7 @@ CACHE_LIMIT: Final = 16 * MIB
 MOST_SETTLED: Final = 200
 MOST_REPOSITORIES: Final = 20_000
 _TAG: Final = r'((W/)?"[!#-~]{1,190}")?'
-_Tag = Annotated[str, Field(pattern=rf"^{_TAG}\z" )]
+_Tag = Annotated[str, Field(pattern=f"^{_TAG}$")]
 
 
 class Known(Document):

@@ -39,6 +39,7 @@ _PER_PAGE: Final = 100
 _MOST_LOOKED_AT: Final = 2000
 _MOST_OFFERS: Final = 300
 _AT_ONCE: Final = 50
+_PATIENCE: Final = 60.0
 _SECONDS: Final = 480.0  # a scheduled job that is ended from outside would remember nothing of what it did
 _TRIES: Final = 3
 _RESERVE: Final = 25  # requests that are left to others of the same token
@@ -277,7 +278,9 @@ class Importer:
             raise TooEarlyError("the upload of its documents has not ended")
         where = f"{offered.repository}, release {offered.release.tag}"
         parts = [
-            None if asset is None else read_asset(asset, limit, self._edges.transport)
+            None
+            if asset is None
+            else read_asset(asset, limit, self._edges.transport, min(_PATIENCE, self._deadline.remaining()))
             for asset, limit in ((offered.manifest, MANIFEST_LIMIT), (offered.status, RELEASE_LIMIT))
         ]
         return Found(where, frozenset(self._publishers[offered.number]), parts[0], parts[1])

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MAX_MARKS = 1000
 # Room for that many of the longest marks, however their reasons have to be written.
 FILE_LIMIT = 8 * MIB
+# What is written is handed from job to job in an environment variable as base64, and Linux takes 128 KiB there.
+WRITTEN_LIMIT = 64 * KIB
 _NAME, _LONGEST_NAME = "versions", KIB
 _SHOWN_REASON = 200
 
@@ -104,8 +106,16 @@ def _outside(path: str) -> str:
 
 
 def dump_marks(marks: Iterable[Mark]) -> bytes:
-    """The list as a file that `parse_marks` reads: as many as it takes. The others are found again once these are quarantined."""
-    return dump_json([mark.model_dump(by_alias=True) for mark in list(marks)[:MAX_MARKS]])
+    """The list as a file that `parse_marks` reads, at most `WRITTEN_LIMIT` bytes. The others are found again once these are quarantined."""
+    kept: list[dict[str, object]] = []
+    left = WRITTEN_LIMIT
+    for mark in marks:
+        row = mark.model_dump(by_alias=True)
+        left -= len(dump_json([row]))
+        if left < 0 or len(kept) == MAX_MARKS:
+            break
+        kept.append(row)
+    return dump_json(kept)
 
 
 def parse_lift(text: str) -> tuple[str, str]:
