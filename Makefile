@@ -48,7 +48,7 @@ schema: $(VENV)/.base ## Write schema/ from the models
 audit: $(VENV)/.base ## Audit the registry in this repository
 	$(BIN)/publisher registry audit .
 
-docs: $(VENV)/.base ## Write the generated parts of docs/
+docs: $(VENV)/.dev ## Write the generated parts of docs/
 	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.dev ## Measure client and registrar

@@ -6,13 +6,14 @@ the scheme to anything weaker, and `Retry-After` is reported to the caller.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
@@ -22,6 +23,7 @@ from requests.auth import AuthBase
 from registry_client.errors import FetchError, NotFetchedError, TooLargeError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
 R = TypeVar("R")
@@ -33,6 +35,8 @@ _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NOT_MODIFIED = 304
 _OK = 200
+_NOT_PUBLIC: Final = "its address is a private one"
+_PLATFORMS: Final = frozenset({"168.63.129.16"})  # Azure's, for the machines in it: GitHub's runners
 UNRESOLVED: Final = "the host name could not be resolved"
 """Stands in the message of a `FetchError` where the name of the host is not known."""
 
@@ -86,16 +90,59 @@ class _PlainSession(requests.Session):
         """Nowhere: `Transport` follows redirects itself."""
 
 
+class _PublicConnection(urllib3.connection.HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _public(super()._new_conn(), self)
+
+
+class _PublicTLSConnection(urllib3.connection.HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _public(super()._new_conn(), self)
+
+
+class _PublicAdapter(requests.adapters.HTTPAdapter):
+    """Looks at the address that a host name has led to, after each redirect too, before anything is sent there."""
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        super().init_poolmanager(*args, **more)
+        pools = {"http": _PublicPool, "https": _PublicTLSPool}
+        self.poolmanager.pool_classes_by_scheme = pools
+
+
+class _PublicPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _PublicConnection
+
+
+class _PublicTLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _PublicTLSConnection
+
+
+def _public(connected: socket.socket, connection: urllib3.connection.HTTPConnection) -> socket.socket:
+    """The socket, if the address at its other end is one of the internet's."""
+    address = ipaddress.ip_address(str(connected.getpeername()[0]).partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_global and not address.is_multicast and str(address) not in _PLATFORMS:
+        return connected
+    connected.close()
+    raise urllib3.exceptions.NewConnectionError(connection, _NOT_PUBLIC)
+
+
 class Transport:
     """Bounded HTTP GETs.
 
     Args:
         user_agent: the User-Agent header.
         socket_timeout: seconds for connecting and between two receptions.
+        public_only: ask nobody at a private address; a proxy, which sees the addresses in our place, decides for itself.
     """
 
-    def __init__(self, user_agent: str = "plugin-registry", socket_timeout: float = 10.0) -> None:
+    def __init__(
+        self, user_agent: str = "plugin-registry", socket_timeout: float = 10.0, *, public_only: bool = False
+    ) -> None:
         self._session = _PlainSession()
+        if public_only:
+            self._session.mount("http://", _PublicAdapter())
+            self._session.mount("https://", _PublicAdapter())
         self._session.headers["User-Agent"] = user_agent
         self._session.auth = _NoCredentials()  # trust_env stays: it is where proxies and CA bundles come from
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -209,6 +256,7 @@ def _cause(error: BaseException) -> str:
     """A short reason without object addresses."""
     text = str(error)
     for name, reason in (
+        (_NOT_PUBLIC, f"{_NOT_PUBLIC}, and only public ones are asked"),
         ("NameResolutionError", UNRESOLVED),
         ("ConnectTimeout", "no connection in time"),
         ("timed out", "no answer in time"),

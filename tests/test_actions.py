@@ -105,9 +105,10 @@ def test_a_summary_is_appended_without_secrets(step: Path, monkeypatch: pytest.M
     assert (step / "summary").read_text() == "# One\n\n# Two ***\n\n"
 
 
-def test_a_summary_is_never_too_long_for_github(step: Path) -> None:
-    """GitHub drops a summary of more than 1 MiB whole."""
-    actions.write_summary("x" * 2_000_000)
+@pytest.mark.parametrize("letter", ["x", "é", "🗓"])
+def test_a_summary_is_never_too_long_for_github(step: Path, letter: str) -> None:
+    """GitHub drops a summary of more than 1 MiB whole; it counts bytes."""
+    actions.write_summary(letter * 800_000 + "x" * 200_000)
     text = (step / "summary").read_text()
     assert len(text.encode()) < 1024 * 1024
     assert text.rstrip().endswith("(cut)")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import socket
 import time
 from dataclasses import dataclass, field
@@ -220,9 +221,7 @@ class TestPace:
         """Versions that name the same file share the one answer; another digest at the same URL is another file."""
         one, two = artifact(f"{host.url}/a.zip"), artifact(f"{host.url}/b.zip")
         other = artifact(f"{host.url}/a.zip", OTHER)
-        checked = check(
-            version(one, two), version(one, number="1.1.0"), version(one, other, number="1.2.0")
-        )
+        checked = check(version(one, two), version(one, number="1.1.0"), version(one, other, number="1.2.0"))
         # `a.zip` is sound for one digest, and asked for twice for the other, until that is believed.
         assert sorted(host.paths) == ["a.zip", "a.zip", "a.zip", "b.zip"]
         assert [(c.answer.verdict, len(c.rows)) for c in checked if c.digest == Digest.of(DATA)] == [
@@ -274,7 +273,9 @@ class TestWhatIsSaid:
         assert "b.zip vanished: HTTP 404" in marks["1.0.0"].reason
         assert marks["1.0.0"].payload_digest == rows.payload_digest("acme-calendar", "1.0.0")
 
-    @pytest.mark.parametrize("fault", [Fault(status=500), Fault(hang=5), Fault(reset=True), Fault(status=403)])
+    @pytest.mark.parametrize(
+        "fault", [Fault(status=500), Fault(hang=5), Fault(reset=True), Fault(status=403)]
+    )
     def test_unreachable_is_only_a_warning(self, host: FaultServer, fault: Fault) -> None:
         """It brings no mark, and is not among what people are told of in an issue."""
         host.fail("a.zip", fault)
@@ -334,9 +335,11 @@ class Place:
         return artifact(f"{self.host.url}/{path}", data)
 
     def publish(self, number: str, *artifacts: dict[str, Any], **members: Any) -> None:
-        """A version of the calendar."""
+        """A version of the calendar; its remote entry is on the host, unless said otherwise."""
         if artifacts:
-            members |= {"artifacts": list(artifacts)}
+            members["artifacts"] = list(artifacts)
+        self.files.setdefault("ui.js", b"ui")
+        members.setdefault("ui", {"remoteEntry": f"{self.host.url}/ui.js", "expose": "./App"})
         self.kept.write_manifest("calendar", number, "acme", **members)
         self.kept.register()
 
@@ -433,14 +436,12 @@ class TestQuarantine:
         assert (mark.id, mark.version, mark.cause) == ("calendar", "1.1.0", "artifact")
 
         online = str(kept.keys["online"])
-        code, out, err = place.run(
-            "register", str(kept.folder), "--key", online, "--quarantine", str(marks)
-        )
+        code, out, err = place.run("register", str(kept.folder), "--key", online, "--quarantine", str(marks))
         assert code == 0, err
         assert "calendar 1.1.0: quarantined (artifact)" in out
         assert hosts_resolve(kept, tmp_path / "during") == "1.0.0"
         with serve(kept.folder) as url, pytest.raises(YankedError):
-            kept.client(url, tmp_path / "exact").resolve("calendar", "1.1.0")
+            kept.client(url, tmp_path / "exact").resolve("calendar", "==1.1.0")
 
         code, out, _ = place.audit("--artifacts", "--quarantine-file", str(marks))
         assert code == 0
@@ -451,9 +452,7 @@ class TestQuarantine:
         code, out, _ = place.audit("--artifacts")
         assert code == 0
         assert "publisher registry register --lift calendar@1.1.0" in out
-        code, _, err = place.run(
-            "register", str(kept.folder), "--key", online, "--lift", "calendar@1.1.0"
-        )
+        code, _, err = place.run("register", str(kept.folder), "--key", online, "--lift", "calendar@1.1.0")
         assert code == 0, err
         assert hosts_resolve(kept, tmp_path / "after") == "1.1.0"
 
@@ -617,8 +616,10 @@ class TestLinks:
         assert (finding.level, finding.path) == (Level.WARNING, "icons/calendar.png")
         assert finding.message == "is missing: icon of calendar 1.0.0"
         place.files["r/icons/calendar.png"] = b"png"
+        place.host.reset_counters()
         (finding,) = place.look(links=True, base_url=f"{place.host.url}/r").watched
         assert finding.path == f"{place.host.url}/r/icons/shot.png"
+        assert set(place.host.paths) == {"r/icons/calendar.png", "r/icons/shot.png", "ui.js"}
 
     def test_only_the_newest_public_release(self, place: Place) -> None:
         """Not what went before, nor what is not for everyone yet."""
@@ -628,7 +629,7 @@ class TestLinks:
         place.kept.register()
         (finding,) = place.look(links=True).watched
         assert finding.path == f"{place.host.url}/1.1.0"
-        assert set(place.host.paths) == {"1.1.0"}
+        assert set(place.host.paths) == {"1.1.0", "ui.js"}
 
 
 @pytest.fixture
@@ -717,7 +718,9 @@ class TestIssue:
         assert place.host.requests == 0
 
 
-HOSTILE = "@admin <img src=x> [a](http://evil.invalid) | `x` #1 ![b](c) \x1b[31m\n::error::x\n<!-- levels: a=9 -->"
+HOSTILE = (
+    "@admin <img src=x> [a](http://evil.invalid) | `x` #1 ![b](c) \x1b[31m\n::error::x\n<!-- levels: a=9 -->"
+)
 
 
 class TestReports:
@@ -740,8 +743,9 @@ class TestReports:
             row = next(line for line in text.splitlines() if line.startswith("| error"))
             cells = row.replace("\\|", "").strip("| ").split(" | ")
             assert len(cells) == 4
-            for word in ("@admin", "<img", "](http", "`x`", "#1 ", "![", "\x1b", "<!-- levels: a=9", "@registry"):
-                assert word not in text.replace("`|`", ""), word
+            live = re.sub(r"\\.", "", text)  # what is not behind a backslash
+            for word in ("@admin", "@registry", "<img", "](", "`x`", "#1 ", "![", "\x1b", "<!-- levels: a=9"):
+                assert word not in live, word
             assert not any(line.startswith("::") for line in text.splitlines())
 
     @pytest.mark.parametrize("count", [1, 99, 100, 101, 900])
@@ -801,13 +805,10 @@ class TestByUrl:
                 assert code == expected, err
         assert place.host.paths == ["one.zip"] * 2
 
-    @pytest.mark.parametrize(("allowed", "code"), [(True, 0), (False, 3)])
-    def test_development_keys(
-        self, tmp_path: Path, place: Place, *, allowed: bool, code: int
-    ) -> None:
+    @pytest.mark.parametrize("allowed", [True, False])
+    def test_development_keys(self, tmp_path: Path, place: Place, *, allowed: bool) -> None:
         """Over a URL they are accepted only if that is said, whatever folder the command runs in."""
         mini = MiniRegistry(tmp_path / "mini", dev=True)
-        mini.publish("calendar", "1.0.0")
         mini.write()
         root = str(mini.root)
         (tmp_path / "dev-keys").mkdir()
@@ -817,9 +818,7 @@ class TestByUrl:
             options = ("--allow-dev-keys",) if allowed else ()
             ended, out, err = place.run("audit", url, "--root", root, *options)
         if allowed:
-            assert ended in {0, 11}, err  # the small registry is no registrar's work: what counts is that it was read
-            assert "1 plugins" in out
+            assert "0 plugins" in out, err
         else:
-            assert ended == code
+            assert (ended, out) == (3, "")
             assert "development key" in err
-

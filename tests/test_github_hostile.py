@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import subprocess
+import tempfile
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.documents import ed25519, manifest, sign
+from support.documents import ed25519
 from support.github.records import Fault
 from support.hub import JOB_TOKEN, PUSH_TOKEN, REGISTRY, Hub, open_hub
+from support.world import git
 
 from publisher.github import connection
 from publisher.github.api import Api
 from publisher.github.objects import TruncatedError
-from publisher.github.release_offer import MANIFEST_ASSET
 from publisher.importer import poll
 from publisher.importer.cache import short_tag
 from registry_client.errors import GitHubError
-from registry_client.jsontext import dump_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,7 @@ def _pem() -> str:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     key: Any = ACME
-    pem: bytes = key._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # noqa: SLF001
+    pem: bytes = key._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return pem.decode()
 
 
@@ -142,9 +143,7 @@ def test_an_odd_number_in_a_release_stops_no_import(hub: Hub, size: bytes) -> No
     assert ran.code == 0
 
 
-def test_an_import_ends_in_time_and_remembers_what_it_did(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_import_ends_in_time_and_remembers_what_it_did(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that is ended from outside saves nothing: so the run ends by itself, and the next one begins with the others."""
     hub.publish(REPOSITORY, PLUGIN, "1.0.0")
     monkeypatch.setattr(poll, "_SECONDS", 0.0)
@@ -243,6 +242,37 @@ def test_no_secret_leaves_a_run_that_fails(
     for text in (ran.said, *written):
         for secret in (PUSH_TOKEN, hub.tokens[REPOSITORY], _pem().splitlines()[1]):
             assert secret not in text
-    headers = "\n".join(line.split(" ==> ")[0] for line in logged)  # what we send; the rest the server made up
+    headers = "\n".join(
+        line.split(" ==> ")[0] for line in logged
+    )  # what we send; the rest the server made up
     for secret in (PUSH_TOKEN, hub.tokens[REPOSITORY], _pem().splitlines()[1]):
         assert secret not in headers
+
+
+@pytest.mark.parametrize("to", [REGISTRY, "remote"])
+def test_no_secret_is_an_argument_of_a_process_or_left_in_a_file(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    """Whatever Git is started with, and whatever stays on disk and in the repository afterwards."""
+    started: list[str] = []
+    for name in ("run", "Popen"):
+        real = getattr(subprocess, name)
+
+        def spy(arguments: list[str], *more: Any, real: Any = real, **options: Any) -> Any:
+            started.append(" ".join(map(str, arguments)))
+            return real(arguments, *more, **options)
+
+        monkeypatch.setattr(subprocess, name, spy)
+    temporary = hub.here / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    target = hub.remote if to == "remote" else to
+    ran = hub.run("publish", _source(hub), "--to", target, PLUGIN_REGISTRY_KEY=_pem())
+    assert ran.code == 0, ran.said
+    assert not list(temporary.iterdir())
+    everything = "\n".join(started) + git(hub.bare, "log", "--all", "--format=fuller", "--patch")
+    everything += "".join(
+        path.read_text("utf-8", "replace") for path in hub.here.rglob("config") if path.is_file()
+    )
+    for secret in (PUSH_TOKEN, JOB_TOKEN, _pem().splitlines()[1]):
+        assert secret not in everything

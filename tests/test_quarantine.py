@@ -145,7 +145,7 @@ def test_what_is_no_such_list(case: tuple[bytes, str, str]) -> None:
 
 
 def test_the_bounds_fit() -> None:
-    """As many of the longest marks as there may be, in the widest writing, are read; of what is written, the first ones, and some in any case."""
+    """As many of the longest marks as there may be, in the widest writing, are read; the first ones are written."""
     rows = [
         entry(id="a" * 64, version=f"999999999.999999999.{number}", reason="\x01" * 1000)
         for number in range(MAX_MARKS)

@@ -19,6 +19,7 @@ from securesystemslib.signer import CryptoSigner
 from support.documents import ed25519, manifest, sign
 from support.world import World, git, push_to_bare
 
+from publisher.cli.main import main
 from publisher.destination import open_destination
 from publisher.git import Git, GitTree, Remote
 from publisher.registrar import admit
@@ -517,3 +518,150 @@ def test_lost_files_come_back_from_the_remotes_history(hosted: Hosted) -> None:
     hosted.commit({path: None, "other.txt": b"x"})
     hosted.register()
     assert hosted.tree().read(path) == original
+
+
+def test_whoever_refuses_because_main_moved(hosted: Hosted) -> None:
+    """Hosts word it in their own ways: if main is not what it was, the registrar starts over, whatever they say."""
+    hosted.publish("acme-x", "1.0.0")
+    first = hosted.main()
+    hosted.commit({"note.txt": b"note"})
+    other = hosted.main()
+    git(hosted.bare, "update-ref", "refs/heads/main", first)
+    hook = hosted.bare / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(
+        f'#!/bin/sh\ntest "$2" = {first} || exit 0\necho "$1" >> pushed\nexec >/dev/null\n'
+        f"git update-ref refs/heads/main {other}\nexit 1\n"
+    )
+    hook.chmod(0o755)
+    assert hosted.register().refused == []
+    assert (hosted.bare / "pushed").read_text() == "refs/heads/main\n"
+    assert hosted.tree().read("note.txt") == b"note"
+    assert hosted.versions("acme-x") == ["1.0.0"]
+    assert hosted.is_linear()
+
+
+# -- the command ---------------------------------------------------------------------------------------------------------
+
+
+def command(hosted: Hosted, monkeypatch: pytest.MonkeyPatch, *arguments: str, **environ: str) -> int:
+    """`publisher registry register` on the bare repository; the exit code."""
+    online = hosted.world.keys.online
+    assert isinstance(online, CryptoSigner)
+    values = {
+        "PLUGIN_REGISTRY_KEY": online.private_bytes.decode(),
+        "PLUGIN_REGISTRY_ROOT_DIGEST": Digest.of(hosted.world.root),
+        "SOURCE_DATE_EPOCH": str(int(hosted.world.now.timestamp())),
+        **environ,
+    }
+    with monkeypatch.context() as patch:
+        for name, value in values.items():
+            patch.setenv(name, value)
+        return main(["registry", "register", str(hosted.bare), *arguments])
+
+
+def spoilt(data: bytes) -> bytes:
+    """Metadata that nobody has signed so."""
+    document = json.loads(data)
+    document["signed"]["evil"] = True
+    return dump_json(document)
+
+
+def test_from_scratch_by_the_command(
+    hosted: Hosted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing that the online key signed verifies any more it stops, until somebody says that this is meant."""
+    hosted.publish("acme-x", "1.0.0")
+    hosted.publish("acme-x", "1.1.0")
+    hosted.register()
+    tree = hosted.tree()
+    online = [
+        path
+        for path in tree.paths("metadata")
+        if path.endswith(("registrar.json", "snapshot.json", "timestamp.json"))
+    ]
+    hosted.commit({path: spoilt(tree.read(path) or b"") for path in online})
+    hosted.publish("acme-x", "1.2.0")
+    before, refs = hosted.main(), hosted.refs()
+    assert command(hosted, monkeypatch) == RegistrarError.exit_code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "is signed by the registry's online key" in captured.err
+    assert (hosted.main(), hosted.refs()) == (before, refs)
+
+    assert command(hosted, monkeypatch, "--from-scratch", "--dry-run") == 0
+    assert hosted.main() == before
+    assert command(hosted, monkeypatch, "--from-scratch") == 0
+    assert "3 versions in the index" in capsys.readouterr().out
+    assert hosted.refs() == []
+    assert hosted.versions("acme-x") == ["1.0.0", "1.1.0", "1.2.0"]
+    after = hosted.main()
+    assert command(hosted, monkeypatch) == 0
+    assert hosted.main() == after
+
+
+HOSTILE = "<img src=x>|@acme #1 [a](https://evil.example) `x`\n\n# Big\n::error::x\x1b[31m\u202e"
+
+
+def test_the_job_summary(
+    hosted: Hosted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Written where the runner says; what strangers chose is shown as text: no HTML, link, mention, heading or cell of its own."""
+    summary = tmp_path / "summary.md"
+    runner = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    hosted.publish("acme-good", "1.0.0")
+    forged = sign(
+        manifest(id="acme-x", version="1.0.0", ui={"remoteEntry": HOSTILE, "expose": HOSTILE}),
+        ed25519("stranger"),
+    )
+    hosted.raw_ref(
+        f"refs/heads/publish/acme-x@1.0.0@{payload_digest_of(forged).hex[:12]}",
+        ("100644", "manifest.json", dump_json(forged)),
+    )
+    hosted.raw_ref(REF, PLAIN, ("100644", HOSTILE.replace("\n", "").replace("/", ""), b"x"))
+    hosted.raw_ref("refs/heads/publish/<b>|@acme#1`x`", PLAIN)
+    assert command(hosted, monkeypatch, **runner) == PublishError.exit_code
+    text = summary.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    assert lines[0] == "### Register acme-good 1.0.0"
+    assert "1 versions in the index" in text
+    rows = [line for line in lines if line.startswith("|")]
+    assert rows[:2] == ["| version | result | why | way out |", "| --- | --- | --- | --- |"]
+    assert len(rows) == 6
+    assert "| `acme-good 1.0.0` | published |  |  |" in rows
+    assert [line.replace("\\|", "").count("|") for line in rows] == [5] * 6
+    for live in ("<img", "<b>", "@acme", "#1 ", "[a](", "\x1b", "\u202e", "\n# Big", "\n::error"):
+        assert live not in text, live
+    assert not any(line.startswith("::error::x") for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_job_summary_that_has_nothing_to_tell(
+    hosted: Hosted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each run adds to the file; outside a runner none is written."""
+    summary = tmp_path / "summary.md"
+    assert command(hosted, monkeypatch, GITHUB_STEP_SUMMARY=str(summary)) == 0
+    assert not summary.exists()
+    runner = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    for _ in range(2):
+        assert command(hosted, monkeypatch, "--lift", "acme-x@1.0.0", **runner) == 0
+    text = summary.read_text(encoding="utf-8")
+    assert text.count("### Nothing to do\n") == 2
+    assert text.count("- acme-x 1.0.0: is not in the index, so there is nothing to lift\n") == 2
+
+
+def test_a_job_summary_of_many_begins_with_the_refused(
+    hosted: Hosted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A hundred rows are shown, and the number of the others; what somebody must do something about is among them."""
+    commit = hosted.raw_ref("refs/heads/publish/junk", ("100644", "junk", b"junk"))
+    names = [f"create refs/heads/publish/junk{number} {commit}\n" for number in range(110)]
+    git(hosted.bare, "update-ref", "--stdin", stdin="".join(names).encode())
+    hosted.publish("acme-a", "1.0.0")
+    hosted.publish("acme-b", "1.0.0")
+    summary = tmp_path / "summary.md"
+    runner = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    assert command(hosted, monkeypatch, **runner) == PublishError.exit_code
+    text = summary.read_text(encoding="utf-8")
+    assert text.count("| refused |") == 100
+    assert "…and 13 more" in text

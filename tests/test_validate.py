@@ -241,8 +241,9 @@ def test_what_was_merged_and_not_registered_yet_counts(hosted: Hosted) -> None:
         (lambda world: write(world, "docs/new.md", b"text"), "changes no file of the registry"),
         (
             lambda world: write(world, ".github/workflows/x.yml", b"on: push"),
-            "changes no file of the registry",
+            "nothing here judges: merge it only after reading it",
         ),
+        (lambda world: write(world, ".gitattributes", b"* eol=crlf"), "(.gitattributes), which nothing"),
         (lambda world: None, "changes no file"),  # noqa: ARG005  (an empty commit)
     ],
 )

@@ -219,7 +219,11 @@ def test_a_pull_request_is_never_checked_out() -> None:
     checkouts = [step for step in file.steps if step.get("uses", "").startswith("actions/checkout@")]
     assert [step["with"]["ref"] for step in checkouts] == ["${{ github.event.pull_request.base.sha }}"]
     text = json.dumps(file.jobs)
-    assert not [word for word in ("secrets.", "github.head_ref", "head.sha", "head.ref") if word in text]
+    assert not [word for word in ("secrets.", "github.head_ref", "head.ref", "/head") if word in text]
+    # By its commit, which the verdict is shown on: whoever pushes a better one meanwhile gets no green light for this one.
+    (judged,) = [step for step in file.steps if "head.sha" in json.dumps(step)]
+    assert judged["env"]["HEAD"] == "${{ github.event.pull_request.head.sha }}"
+    assert judged["run"].rstrip().endswith('--head "$HEAD"')
 
 
 @EVERY_WORKFLOW
@@ -468,7 +472,7 @@ STUB_PYTHON = """#!/bin/sh
 case "$2 $3" in
   "-m venv") mkdir -p "$5/bin" && cp "$0" "$5/bin/python" ;;
   "-m pip") echo "$@" >>"$PIP_LOG"; bin=$(dirname "$0"); for name in publisher plugin; do
-    printf '#!/bin/sh\\necho plugin-registry 0\\n' >"$bin/$name"; chmod +x "$bin/$name"; done ;;
+    printf 'import sys; print(*sys.argv[1:], sys.flags.isolated)\\n' >"$bin/$name"; done ;;
   *) exec "$REAL_PYTHON" "$@" ;;
 esac
 """
@@ -523,6 +527,12 @@ def test_ones_own_runner_keeps_what_was_installed(tmp_path: Path, kept: Path) ->
     (kept / PROJECT).write_text("plugin-registry==0.2.0\n")
     assert install(tmp_path, kept, **own)[1]
     assert not any((tmp_path / "temp").iterdir())
+
+
+def test_the_tool_imports_nothing_of_the_jobs(tmp_path: Path, kept: Path) -> None:
+    """A job's PYTHONPATH often names the checkout, in which anything may be called like a module of ours."""
+    output = install(tmp_path, kept)[2]
+    assert output.splitlines() == ["--version 1"]
 
 
 def test_an_old_python_is_named(tmp_path: Path, kept: Path) -> None:

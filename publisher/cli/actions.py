@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from registry_client.errors import RegistryError
 
-_SUMMARY_LIMIT = 900_000  # GitHub takes 1 MiB a step
+_SUMMARY_LIMIT = 900_000  # bytes; GitHub takes 1 MiB a step
 # `::name::` only where a line begins, but the older `##[name]` anywhere in it; a lone \r ends a line for the runner.
 _COMMAND = re.compile(r"(?:^|(?<=\r))(\s*):(?=:)|#(?=#\[)", re.MULTILINE)
 _SHORTEST_SECRET = 8
@@ -82,7 +82,9 @@ def write_summary(markdown: str, path: Path | None = None) -> None:
     """
     target = path or env.summary_file()
     if target is not None:
-        text = markdown if len(markdown) <= _SUMMARY_LIMIT else markdown[:_SUMMARY_LIMIT] + "\n\n… (cut)"
+        text, data = markdown, markdown.encode("utf-8", "replace")
+        if len(data) > _SUMMARY_LIMIT:
+            text = data[:_SUMMARY_LIMIT].decode(errors="ignore") + "\n\n… (cut)"
         _append(target, redactor(env.secrets())(text).rstrip() + "\n\n")
 
 

@@ -15,6 +15,7 @@ from publisher.signing import KEY_VARIABLE, PASSPHRASE_VARIABLE
 from registry_client.errors import ConfigError
 
 ALLOW_DEV_KEYS = "PLUGIN_REGISTRY_ALLOW_DEV_KEYS"
+PRIVATE_ADDRESSES = "PLUGIN_REGISTRY_PRIVATE_ADDRESSES"
 ROOT_DIGEST = "PLUGIN_REGISTRY_ROOT_DIGEST"
 JOB_TOKEN = "GITHUB_TOKEN"  # noqa: S105  (the variable's name)
 _SECRETS = (TOKEN_VARIABLE, JOB_TOKEN, KEY_VARIABLE, PASSPHRASE_VARIABLE)
@@ -102,6 +103,7 @@ def provenance() -> dict[str, str]:
 __all__ = [
     "ALLOW_DEV_KEYS",
     "JOB_TOKEN",
+    "PRIVATE_ADDRESSES",
     "ROOT_DIGEST",
     "TOKEN_VARIABLE",
     "default_key",

@@ -74,6 +74,15 @@ def audit(
             help="Write what changed or vanished, for 'registry register --quarantine'.",
         ),
     ] = None,
+    private_addresses: Annotated[
+        bool | None,
+        typer.Option(
+            "--private-addresses/--public-addresses",
+            envvar=env.PRIVATE_ADDRESSES,
+            help="Also ask hosts at private addresses for artifacts and links. Default: not in GitHub Actions.",
+            show_default=False,
+        ),
+    ] = None,
     issue: IssueOption = None,
     summary: SummaryOption = None,
     allow_dev_keys: DevKeysOption = False,
@@ -95,7 +104,10 @@ def audit(
     if artifacts or links:
         note("looking at what is elsewhere: this may take a while")
         wanted = Wanted(artifacts, links, registry.rstrip("/") if remote else "")
-        found = look_elsewhere(tree, pinned, Transport(), wanted, allow_dev_keys=allowed)
+        # Publishers choose the URLs, and a job may stand where it reaches more than they do.
+        public_only = env.in_actions() if private_addresses is None else not private_addresses
+        transport = Transport(public_only=public_only)
+        found = look_elsewhere(tree, pinned, transport, wanted, allow_dev_keys=allowed)
         report = report.joined([*found.watched, *found.other])
     if quarantine_file is not None:
         _write_marks(quarantine_file, found)

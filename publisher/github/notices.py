@@ -218,8 +218,9 @@ class _Issues:
 
     def _list(self, notice: Notice, state: str) -> Iterator[Any]:
         for issue in self._api.pages(self._path(), labels=LABEL, state=state):
-            begins = str(member_of(issue, "body", (str, type(None))) or "").lstrip().startswith(notice.head)
-            if begins and "pull_request" not in issue and member_of(issue, "number", int):
+            member_of(issue, "number", int)  # is an object, and has one
+            body = member_of(issue, "body", (str, type(None))) or ""
+            if "pull_request" not in issue and body.lstrip().startswith(notice.head):
                 yield issue
 
     def make_label(self) -> None:

@@ -11,7 +11,7 @@ from publisher.tree import MemoryTree
 from publisher.tuf_repository import latest_version, parse_metadata, read_metadata, served_path
 from registry_client.catalogue import parse_catalogue
 from registry_client.digest import Digest, verify_digest
-from registry_client.errors import NotFetchedError, VerificationError
+from registry_client.errors import DigestError, NotFetchedError, TooLargeError, VerificationError
 from registry_client.hosts import check_base_url
 from registry_client.http import Deadline, Transport
 from registry_client.models.index import CATALOGUE_LIMIT
@@ -101,7 +101,10 @@ class _Fetcher:
         self._transport = Transport()
 
     def get(self, path: str, limit: int) -> bytes:
-        return self._transport.get(f"{self._base}/{path}", limit=limit, deadline=self._deadline).data
+        try:
+            return self._transport.get(f"{self._base}/{path}", limit=limit, deadline=self._deadline).data
+        except TooLargeError as e:  # not what was signed, whatever it is
+            raise DigestError(e.message, hint="The file was changed or replaced.") from e
 
     def roots(self, tree: MemoryTree, version: int) -> None:
         """All roots, from the pinned one on, each verified before the next is asked for."""

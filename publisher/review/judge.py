@@ -25,6 +25,7 @@ from publisher.review.paths import (
     check_conflicts,
     check_scope,
     is_readable,
+    named,
     subjects_of,
 )
 from publisher.review.submissions import find_all
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from publisher.tree import Tree
 
 _MOST_ERRORS = 200
+# Workflows and their actions, how Git writes files into a checkout, and what makes one accept development keys.
+_RUNS = (".github/", ".gitattributes", ".gitmodules", "dev-keys")
 
 
 def judge(changes: Sequence[Change], base: Base) -> Verdict:
@@ -73,6 +76,12 @@ def judge(changes: Sequence[Change], base: Base) -> Verdict:
 def _nothing_of_ours(changes: Sequence[Change]) -> str:
     if not changes:
         return "It changes no file."
+    runs = [change.shown for change in changes if change.path.startswith(_RUNS)]
+    if runs:
+        return (
+            f"It changes what the registry's workflows run or believe ({named(runs)}), which nothing here judges: "
+            "merge it only after reading it line by line."
+        )
     return "It changes no file of the registry, so there is nothing to check here."
 
 

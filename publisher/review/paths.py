@@ -192,7 +192,7 @@ def check_scope(changes: Iterable[Change]) -> list[Problem]:
         problems.append(
             Problem(
                 "",
-                f"changes {_named(own)}; a pull request is about one plugin or one publisher",
+                f"changes {named(own)}; a pull request is about one plugin or one publisher",
                 "Propose them apart, each in a pull request of its own.",
             )
         )
@@ -200,7 +200,7 @@ def check_scope(changes: Iterable[Change]) -> list[Problem]:
         problems.append(
             Problem(
                 "",
-                f"changes the registry and other files too: {_named([c.shown for c in others])}",
+                f"changes the registry and other files too: {named([c.shown for c in others])}",
                 "Propose the other files in a pull request of their own.",
             )
         )
@@ -276,7 +276,8 @@ def check_conflicts(changes: Iterable[Change]) -> list[Problem]:
     ]
 
 
-def _named(names: list[str]) -> str:
+def named(names: list[str]) -> str:
+    """The names, or the first of them where there are many."""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
 
@@ -291,6 +292,7 @@ __all__ = [
     "check_conflicts",
     "check_scope",
     "is_readable",
+    "named",
     "place_of",
     "subjects_of",
 ]

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from publisher.tree import Tree
 
 _KNOWN_METADATA = re.compile(
-    r"metadata/(timestamp|[1-9][0-9]*\.(root|targets|blocks|registrar|snapshot))\.json"
+    r"metadata/(timestamp|[1-9][0-9]{0,18}\.(root|targets|blocks|registrar|snapshot))\.json"
 )
-_NAMES_TARGETS = re.compile(rf"(metadata|{STAGING})/([1-9][0-9]*)\.(targets|blocks|registrar)\.json")
+_NAMES_TARGETS = re.compile(rf"(metadata|{STAGING})/([1-9][0-9]{{0,18}})\.(targets|blocks|registrar)\.json")
 _PLUGIN_FILE = re.compile(
     r"plugins/([^/]+)/([^/]+)/(manifest(\.[0-9a-f]{12})?|release)\.json|plugins/([^/]+)\.json"
 )
@@ -263,7 +263,8 @@ def _strays(tree: Tree, authority: Authority, state: State) -> list[Finding]:
     for path in tree.paths("artifacts"):
         if path not in wanted or not ARTIFACT_PATH.fullmatch(path):
             found.append(Finding(Level.WARNING, path, "no published version names it"))
-    held = _held_targets(tree)
+    held, unreadable = _held_targets(tree)
+    found += unreadable
     found += [
         Finding(Level.WARNING, p, "no kept metadata names it") for p in tree.paths("targets") if p not in held
     ]
@@ -282,18 +283,23 @@ def _referred_artifacts(tree: Tree, state: State) -> set[str]:
     return wanted
 
 
-def _held_targets(tree: Tree) -> set[str]:
-    held = set()
+def _held_targets(tree: Tree) -> tuple[set[str], list[Finding]]:
+    """What metadata names, and the files that should be metadata and are not."""
+    held, found = set(), []
     for folder in ("metadata", STAGING):
         for path in tree.paths(folder):
             match = _NAMES_TARGETS.fullmatch(path)
             if match is None:
                 continue
-            signed = read_metadata(tree, match[3], int(match[2]), match[1]).signed
+            try:
+                signed = read_metadata(tree, match[3], int(match[2]), match[1]).signed
+            except RegistryError as e:
+                found.append(_error(path, e.message.removeprefix(f"{path}: "), "Restore it, or delete it."))
+                continue
             held |= {
                 served_path(p, Digest.from_hex(info.hashes["sha256"])) for p, info in signed.targets.items()
             }
-    return held
+    return held, found
 
 
 def _schemas(tree: Tree) -> list[Finding]:

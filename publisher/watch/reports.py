@@ -38,7 +38,12 @@ def expiry_table(found: Sequence[Expiry]) -> Markdown:
     return table(
         ("role", "expires (UTC)", "days left", ""),
         [
-            (item.role, f"{item.expires:%Y-%m-%d %H:%M}", str(item.days), Markdown(_SAID[item.level]))
+            (
+                item.role,
+                Markdown(f"{item.expires:%Y-%m-%d %H:%M}"),
+                Markdown(item.days),
+                Markdown(_SAID[item.level]),
+            )
             for item in found
         ],
     )
@@ -90,7 +95,8 @@ def _quoted(error: RegistryError) -> str:
 
 
 def register_summary(run: Run) -> str:
-    """For a job summary: what became of what was offered."""
+    """For a job summary: what became of what was offered, the refused first."""
+    order = sorted(run.outcomes, key=lambda outcome: outcome.error is None)
     rows = [
         (
             code(f"{o.submission.id} {o.submission.version}"),
@@ -98,7 +104,7 @@ def register_summary(run: Run) -> str:
             escape(o.error.message[:500]) if o.error is not None else "",
             escape(o.error.hint[:300]) if o.error is not None else "",
         )
-        for o in run.outcomes[:_MOST_ROWS]
+        for o in order[:_MOST_ROWS]
     ]
     more = len(run.outcomes) - len(rows)
     parts = [f"### {escape(run.summary())}\n\n{run.versions} versions in the index\n"]

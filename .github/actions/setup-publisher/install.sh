@@ -61,9 +61,12 @@ if [[ ! -e $home/complete ]]; then
   "${pip[@]}" --require-hashes --only-binary :all: --requirement "$requirements/dependencies.txt"
   # The build backend is among the dependencies, so that building the source tree downloads nothing.
   (cd -- "$root" && "${pip[@]}" --no-deps --no-build-isolation --requirement "$requirements/plugin-registry.txt")
-  # Only these two go on the PATH: the job's own python stays what it was.
+  # Only these two go on the PATH: the job's own python stays what it was. And neither imports what the job's PYTHONPATH names.
   mkdir -- "$home/bin"
-  ln -s -- "$home/venv/bin/publisher" "$home/venv/bin/plugin" "$home/bin/"
+  for name in publisher plugin; do
+    printf '#!/usr/bin/env bash\nexec %q -I %q "$@"\n' "$home/venv/bin/python" "$home/venv/bin/$name" >"$home/bin/$name"
+    chmod +x -- "$home/bin/$name"
+  done
   touch -- "$home/complete"
 fi
 echo "$home/bin" >>"${GITHUB_PATH:?is set by the runner}"
