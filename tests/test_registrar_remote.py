@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from publisher.registrar.remote import register_remote
 from publisher.registrar.submission import MAX_IN_TREE, Result
 from publisher.tree import MemoryTree, Tree
 from registry_client.digest import Digest
-from registry_client.errors import GitError, PublishError, RegistrarError
+from registry_client.errors import GitError, PublishError, RegistrarError, SignatureError
 from registry_client.jsontext import dump_json, payload_digest_of
 from registry_client.signed import verify_manifest
 
@@ -203,6 +204,23 @@ def test_bad_publish_refs(hosted: Hosted, case: tuple[list[tuple[str, str, bytes
     assert hosted.refs() == []
     assert hosted.versions("acme-good") == ["1.0.0"]
     assert not [path for path in hosted.tree().paths("") if "acme-x" in path or path.startswith("artifacts/")]
+
+
+def test_what_nobody_signed_takes_no_memory(hosted: Hosted) -> None:
+    """A few kilobytes are enough to name gigabytes of zeros: no artifact is read before the signature was checked."""
+    data = dump_json(sign(manifest(id="acme-x", version="1.0.0"), ed25519("stranger")))
+    zeros = bytes(10_000_000)
+    folder = f"artifacts/sha256/{Digest.of(zeros).hex}"
+    entries = [("100644", f"{folder}/{number}", zeros) for number in range(12)]
+    hosted.raw_ref(REF, ("100644", "manifest.json", data), *entries)
+    tracemalloc.start()
+    try:
+        run = hosted.register()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [type(outcome.error) for outcome in run.refused] == [SignatureError]
+    assert peak < 2 * len(zeros)
 
 
 def test_a_commit_with_a_parent_is_refused(hosted: Hosted) -> None:

@@ -467,10 +467,14 @@ FILES: dict[str, tuple[Callable[[World], object], list[str]]] = {
     "staged by a stranger": (
         lambda w: write(
             w,
-            "staging/99.targets.json",
-            _newest(w, "metadata/*.targets.json").read_bytes().replace(b'"version": ', b'"version": 9'),
+            "staging/4.targets.json",
+            _newest(w, "metadata/*.targets.json").read_bytes().replace(b'"version": 3', b'"version": 4'),
         ),
-        ["staging/99.targets.json: carries no valid signature"],
+        ["staging/4.targets.json: carries no valid signature"],
+    ),
+    "staged out of turn": (
+        lambda w: write(w, "staging/99.targets.json", _newest(w, "metadata/*.targets.json").read_bytes()),
+        ["staging/99.targets.json: the next version of role targets is 4"],
     ),
     "a publisher that signed metadata still names": (
         _delete("publishers/globex.json"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from registry_client.models.release import RELEASE_LIMIT
 from registry_client.names import PLUGIN_ID_PATTERN, VERSION_PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from publisher.git import Git, Remote
@@ -206,6 +207,7 @@ def _read_ref(git: Git, name: str, match: re.Match[str] | None, commit: str) -> 
     if git.parents(commit):
         raise PublishError(f"{name}: the commit has a parent; a submission is one commit without any")
     files: dict[str, bytes] = {}
+    artifacts: dict[str, str] = {}
     for entry in git.entries(commit, limit=MAX_FILES):
         limit = file_limit(entry.path)
         if limit is None:
@@ -219,5 +221,25 @@ def _read_ref(git: Git, name: str, match: re.Match[str] | None, commit: str) -> 
         _, size = git.size(entry.oid)
         if size > limit:
             raise PublishError(f"{name}: {entry.path} has {size} bytes; at most {limit} are allowed")
-        files[entry.path] = git.read(entry.oid)
-    return submission_of(f"refs/heads/{name}", commit, files)
+        if entry.path in _LIMITS:
+            files[entry.path] = git.read(entry.oid)
+        else:
+            artifacts[entry.path] = entry.oid
+    return replace(submission_of(f"refs/heads/{name}", commit, files), artifacts=_Artifacts(git, artifacts))
+
+
+class _Artifacts(Mapping[str, bytes]):
+    """The artifacts of a ref, read when they are asked for: of a submission that nobody signed, none is."""
+
+    def __init__(self, git: Git, oids: Mapping[str, str]) -> None:
+        self._git = git
+        self._oids = oids
+
+    def __getitem__(self, path: str) -> bytes:
+        return self._git.read(self._oids[path])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._oids)
+
+    def __len__(self) -> int:
+        return len(self._oids)
