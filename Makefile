@@ -80,7 +80,7 @@ dist: test-wheel ## Build what is released: the wheel, after its tests, and the 
 requirements: $(VENV)/.dev ## Pin what the workflows install, with digests
 	printf 'hatchling\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make requirements' --constraint constraints.txt --extra publisher \
-		--output-file publisher/maintain/github/requirements/dependencies.txt pyproject.toml -
+		--output-file publisher/maintain/repository/requirements/dependencies.txt pyproject.toml -
 	printf 'uv\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make requirements' --constraint constraints.txt --output-file .github/release-requirements.txt -
 

@@ -683,3 +683,21 @@ def test_a_job_summary_of_many_begins_with_the_refused(
     text = summary.read_text(encoding="utf-8")
     assert text.count("| refused |") == 100
     assert "…and 13 more" in text
+
+
+def test_branches_that_cannot_be_deleted_are_said(hosted: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A credential that may push main and not delete: each run would handle the same ones again, and nobody would know why."""
+    monkeypatch.setattr("publisher.registrar.remote._BATCH", 1)
+    for version in ("1.0.0", "1.1.0"):
+        hosted.publish("acme-x", version)
+    hook = hosted.bare / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text('#!/bin/sh\ncase "$1$3" in refs/heads/publish/*0000000000) exit 1;; esac\n')
+    hook.chmod(0o755)
+    run = hosted.register()
+    assert len(run.outcomes) == 1
+    (note,) = [note for note in run.notes if "could not be deleted" in note]
+    assert "allowed to delete publish/*" in note
+    hook.unlink()
+    assert not [note for note in hosted.register().notes if "could not be deleted" in note]
+    assert hosted.refs() == []

@@ -39,6 +39,7 @@ _BATCH = 300
 _DELETED_AT_ONCE = 100
 _MOST_REFS = 3000
 _UNTOLD = "what became of the refs could not be told"
+_STUCK = "handled branches could not be deleted"
 
 
 def publish_ref(plugin_id: str, version: str, digest_hex: str) -> str:
@@ -78,8 +79,11 @@ def register_remote(
         if not dry_run:
             if run.changes:
                 main.push(run.changes, run.message(), clock())
-            run = replace(run, notes=(*run.notes, *_tell(run.outcomes, on_handled)))
-            _delete(main.git, batch)
+            told = _tell(run.outcomes, on_handled)
+            stuck = _delete(main.git, batch)
+            run = replace(run, notes=(*run.notes, *told, *stuck))
+            if stuck:  # the next batch would be the same one
+                return run, True
         return run, len(batch) == len(main.refs)
 
     while True:
@@ -92,7 +96,7 @@ def register_remote(
 def _together(runs: Sequence[Run]) -> Run:
     """One report on all batches. Each was given the same orders, and the first carried them out."""
     first = runs[0]
-    told = [note for run in runs[1:] for note in run.notes if note.startswith(_UNTOLD)]
+    told = [note for run in runs[1:] for note in run.notes if note.startswith((_UNTOLD, _STUCK))]
     return replace(
         runs[-1],
         outcomes=tuple(outcome for run in runs for outcome in run.outcomes),
@@ -135,11 +139,19 @@ def _run(main: Main, refs: Mapping[str, str], options_for: Callable[[Tree], Opti
     return replace(run, outcomes=(*run.outcomes, *refused))
 
 
-def _delete(git: Git, refs: Mapping[str, str]) -> None:
-    """Delete handled refs, each with a lease: one that changed meanwhile stays for the next run."""
-    names = sorted(refs)
+def _delete(git: Git, refs: Mapping[str, str]) -> list[str]:
+    """Delete handled refs, each with a lease: one that changed meanwhile stays for the next run. Says which could not be deleted."""
+    names, refused = sorted(refs), {}
     for start in range(0, len(names), _DELETED_AT_ONCE):
-        git.push([("", ref, refs[ref]) for ref in names[start : start + _DELETED_AT_ONCE]])
+        results = git.push([("", ref, refs[ref]) for ref in names[start : start + _DELETED_AT_ONCE]])
+        refused |= {result.ref: result.reason for result in results if not result.accepted}
+    there = git.ls_remote(*sorted(refused)[:_DELETED_AT_ONCE]) if refused else {}
+    stuck = [reason for ref, reason in sorted(refused.items()) if there.get(ref) == refs[ref]]
+    if not stuck:
+        return []
+    return [
+        f"{_STUCK}: {stuck[0]}. The registrar's credential must be allowed to delete publish/*, or it handles them again each time."
+    ]
 
 
 def read_refs(git: Git, refs: Mapping[str, str]) -> tuple[list[Submission], list[Outcome]]:
