@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from publisher.destination import open_destination
+from publisher.destination import is_folder, open_destination
+from publisher.git_remote import TOKEN_VARIABLE
 from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from publisher.offer import Destination
+
+
+JOB_TOKEN = "GITHUB_TOKEN"  # noqa: S105  (the variable's name)
 
 
 class Way(StrEnum):
@@ -85,6 +90,22 @@ class Delivery:
                 hint="Give the registry as OWNER/REPO with --to.",
             )
         return name
+
+    def check_token(self) -> None:
+        """Say at once that there is no token for what is about to be written through GitHub's API.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        from publisher.github.names import is_repository_name  # noqa: PLC0415
+
+        variable = JOB_TOKEN if self.way is Way.IMPORT else TOKEN_VARIABLE
+        by_api = self.way is not Way.BRANCH or (is_repository_name(self.to) and not is_folder(Path(self.to)))
+        if by_api and not self.environ.get(variable, "").strip():
+            raise ConfigError(
+                f"there is no token to write with: {variable} is not set",
+                hint="In GitHub Actions, give the job its secret; docs/publishing.md says which.",
+            )
 
 
 def own_repository(environ: Mapping[str, str]) -> str:

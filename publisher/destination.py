@@ -218,26 +218,27 @@ def open_destination(text: str, branch: str, environ: Mapping[str, str]) -> Iter
         ConfigError: none of them. GitError: the remote cannot be read. GitHubError: nor can the repository.
     """
     folder = Path(text)
-    is_folder = _is_folder(folder)
-    if is_folder and not is_bare_repository(folder):
+    on_disk = is_folder(folder)
+    if on_disk and not is_bare_repository(folder):
         if not (folder / "policy.json").is_file():
             raise ConfigError(
                 f"{folder}: is not a registry (it has no policy.json)",
-                hint="Make one: 'publisher registry init'.",
+                hint="Give the registry with --to: its folder, a Git URL, or OWNER/REPO on GitHub.",
             )
         yield WorkTree(folder)
         return
-    if not is_folder and is_repository_name(text):
+    if not on_disk and is_repository_name(text):
         from publisher.github.destination import open_github  # noqa: PLC0415  (PyGithub takes time)
 
         yield open_github(text, branch, environ)
         return
-    remote = Remote.parse(str(folder.resolve()) if is_folder else text, environ)
+    remote = Remote.parse(str(folder.resolve()) if on_disk else text, environ)
     with scratch_repository(remote, environ) as git:
         yield RemoteRegistry(git, remote, branch, environ)
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder."""
     try:
         return path.is_dir()
     except OSError:  # longer than a name may be, or not ours to look at: then Git says what is wrong

@@ -203,7 +203,10 @@ def _place(publication: Publication, url: str | None, name: str, digest: Digest)
 
 
 def _fits_in_tree(policy: Policy, name: str, data: bytes) -> None:
-    way_out = "Upload it elsewhere and give its place with --artifact-url 'https://…/{name}'; 'publisher pack' writes the file."
+    way_out = (
+        "Put it on a release of the plugin's repository with --artifacts release; or elsewhere, with "
+        "--artifact-url 'https://…/{name}': 'publisher pack' writes the file."
+    )
     if not policy.artifacts.in_tree:
         raise PublishError(f"{name}: this registry keeps no artifacts itself", hint=way_out)
     if len(data) > MAX_IN_TREE:

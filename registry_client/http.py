@@ -217,7 +217,7 @@ class Transport:
                 url, headers=headers, stream=True, timeout=self._socket_timeout, allow_redirects=False
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as e:
-            raise FetchError(f"{shown(url)}: {_cause(e)}", hint="Check the URL and the network.") from e
+            raise FetchError(f"{shown(url)}: {cause_of(e)}", hint="Check the URL and the network.") from e
         return response
 
     def _chunks(
@@ -238,7 +238,7 @@ class Transport:
                     )
                 yield chunk
         except (urllib3.exceptions.HTTPError, requests.RequestException, OSError) as e:
-            raise FetchError(f"{shown(url)}: the body broke off: {_cause(e)}", hint="Try again.") from e
+            raise FetchError(f"{shown(url)}: the body broke off: {cause_of(e)}", hint="Try again.") from e
         finally:
             self.usage.bytes += received
 
@@ -252,7 +252,7 @@ def shown(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _cause(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """A short reason without object addresses."""
     text = str(error)
     for name, reason in (

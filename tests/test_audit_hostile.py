@@ -10,7 +10,9 @@ import pytest
 from support import rows
 from support.documents import ed25519, manifest, sign
 from support.httpd import Fault, FaultServer
+from support.world import World
 
+from publisher.cli.main import main
 from publisher.registrar.state import Row
 from publisher.watch import artifacts
 from publisher.watch.artifacts import check_artifacts
@@ -24,6 +26,7 @@ from registry_client.signed import parse_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from registry_client.models.manifest import Manifest
 
@@ -149,3 +152,32 @@ class TestPrivateAddresses:
             with pytest.raises(Exception, match="private"):
                 http._public(connected, connection)
         assert connected.closed is not public
+
+    @pytest.mark.parametrize(
+        ("environ", "asked"),
+        [
+            ({}, True),
+            ({"GITHUB_ACTIONS": "true"}, False),
+            ({"GITHUB_ACTIONS": "true", "PLUGIN_REGISTRY_PRIVATE_ADDRESSES": "1"}, True),
+        ],
+    )
+    def test_the_audit_asks_nobody_there_in_actions(
+        self,
+        host: FaultServer,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        environ: dict[str, str],
+        asked: bool,
+    ) -> None:
+        """Unless whoever keeps the runner says so."""
+        world = World(tmp_path / "registry")
+        world.add_publisher("acme")
+        item = {"ecosystem": "custom", "url": f"{host.url}/a", "digest": Digest.of(DATA), "size": len(DATA)}
+        world.publish("acme-x", "1.0.0", artifacts=[item])
+        world.register()
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(world.now.timestamp())))
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        root = world.folder / "metadata" / "1.root.json"
+        assert main(["registry", "audit", str(world.folder), "--root", str(root), "--artifacts"]) == 0
+        assert bool(host.seen) is asked

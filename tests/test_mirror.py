@@ -187,3 +187,14 @@ def test_the_command(kept: Kept, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert told["written"] == len(files(tmp_path / "mirror"))
     assert told["deleted"] == []
     assert main(["registry", "mirror", str(tmp_path / "mirror"), "--from", str(tmp_path)]) == 3
+
+
+def test_a_folder_with_other_files_is_left_alone(kept: Kept, tmp_path: Path) -> None:
+    """A folder of private keys, say, does not become a mirror by a slip; nor does a file."""
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "root-1.pem").write_text("secret")
+    (tmp_path / "file").write_text("")
+    for name, said in (("keys", "holds other files"), ("file", "is a file")):
+        with pytest.raises(ConfigError, match=said):
+            mirror(tmp_path / name, kept.folder)
+    assert [path.name for path in (tmp_path / "keys").iterdir()] == ["root-1.pem"]

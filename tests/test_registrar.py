@@ -25,6 +25,7 @@ from publisher.tree import MemoryTree
 from publisher.tuf_repository import latest_version
 from registry_client.digest import Digest
 from registry_client.errors import (
+    ConfigError,
     DocumentError,
     ManifestError,
     PublishError,
@@ -737,9 +738,11 @@ def test_signed_times_follow_the_settings(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_not_the_registrars_writes_nothing(world: World) -> None:
-    """The wrong online key ends in a clear error before anything is written."""
-    world.publish("acme-calendar", "1.0.0")
-    before = world.snapshot()
-    with pytest.raises(RegistryError, match="no key of role"):
-        register(world.tree, (), replace(world.options(), signers=[STRANGER]), world.now)
-    assert world.snapshot() == before
+    """The wrong online key ends in a clear error before anything is written, even on a day without anything to sign."""
+    for nothing_to_do in (True, False):
+        if not nothing_to_do:
+            world.publish("acme-calendar", "1.0.0")
+        before = world.snapshot()
+        with pytest.raises(ConfigError, match="not the registry's online key"):
+            register(world.tree, (), replace(world.options(), signers=[STRANGER]), world.now)
+        assert world.snapshot() == before

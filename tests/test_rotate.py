@@ -84,7 +84,7 @@ class TestRoutine:
         for role in ("registrar", "snapshot", "timestamp"):
             assert keyids(kept, role) == {kept.keyid("online-2")}
         kept.write_manifest("calendar", "1.1.0", "acme")
-        with pytest.raises(ConfigError, match="no key of role"):
+        with pytest.raises(ConfigError, match="not the registry's online key"):
             kept.register("online")
         kept.register("online-2")
         assert kept.audit().findings == ()

@@ -66,7 +66,6 @@ def run(*command: str) -> str:
                 "workflow_dispatch": "",
             },
         ),
-        ("renew", {"schedule": [{"cron": "43 4 * * *"}], "workflow_dispatch": ""}),
         ("import", {"schedule": [{"cron": "11,31,51 * * * *"}], "workflow_dispatch": ""}),
         ("pages", {"push": MAIN, "workflow_dispatch": ""}),
         ("ci", {"push": MAIN, "pull_request": ""}),
@@ -84,6 +83,14 @@ def test_the_audit_is_weekly_and_quarantines_only_on_request() -> None:
     assert set(triggers) == {"schedule", "workflow_dispatch"}
     assert triggers["schedule"] == [{"cron": "23 5 * * 1"}]
     assert triggers["workflow_dispatch"]["inputs"]["quarantine"]["default"] == "false"
+
+
+def test_the_renewal_is_daily_and_forced_only_on_request() -> None:
+    """By hand it can sign what is not due, which shows that the key and the push credential work."""
+    triggers = BY_NAME["renew"].content["on"]
+    assert set(triggers) == {"schedule", "workflow_dispatch"}
+    assert triggers["schedule"] == [{"cron": "43 4 * * *"}]
+    assert triggers["workflow_dispatch"]["inputs"]["force"]["default"] == "false"
 
 
 @EVERY_WORKFLOW
@@ -612,8 +619,21 @@ def test_this_repository_uses_what_it_gives_others() -> None:
 def test_workflows_are_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command writes what differs, and says so with --check, which writes nothing."""
     folder = tmp_path / "registry"
-    assert main(["registry", "workflows", str(folder), "--check", "--json"]) == 1
+    assert main(["registry", "workflows", str(folder)]) == 3, "not a registry: nothing is strewn about"
     assert not folder.exists()
+    new = [
+        "registry",
+        "init",
+        str(folder),
+        "--base-url",
+        "https://registry.example",
+        "--dev",
+        "--no-workflows",
+    ]
+    assert main(new) == 0
+    capsys.readouterr()
+    assert main(["registry", "workflows", str(folder), "--check", "--json"]) == 1
+    assert not (folder / ".github").exists()
     capsys.readouterr()
     assert main(["registry", "workflows", str(folder), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["changed"]) == len(TEMPLATES)
@@ -624,6 +644,35 @@ def test_workflows_are_written_once(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["registry", "workflows", str(folder)]) == 0
     assert main(["registry", "workflows", str(folder), "--check"]) == 0
     assert (folder / ".github/workflows/mine.yml").read_text() == "name: mine\n"
+
+
+def test_what_a_registry_says_in_them_stays(tmp_path: Path) -> None:
+    """The App that bypasses a ruleset, and another way to install this project, outlive an update; the rest follows it."""
+    write_workflows(tmp_path, TEMPLATES)
+    ruleset, project = tmp_path / ".github/rulesets/main.json", tmp_path / PROJECT
+    document = json.loads(ruleset.read_text())
+    document["bypass_actors"][0]["actor_id"] = 4711
+    ruleset.write_text(json.dumps(document, indent=4))
+    project.write_text("plugin-registry @ git+https://git.example/acme/plugin-registry@0123abc\n")
+    assert differing(tmp_path, TEMPLATES) == {}
+    document["enforcement"] = "disabled"
+    ruleset.write_text(json.dumps(document))
+    assert list(differing(tmp_path, TEMPLATES)) == [".github/rulesets/main.json"]
+    write_workflows(tmp_path, TEMPLATES)
+    mended = json.loads(ruleset.read_text())
+    assert (mended["bypass_actors"][0]["actor_id"], mended["enforcement"]) == (4711, "active")
+    project.write_text("plugin-registry==0.0.1\n")
+    assert list(differing(tmp_path, TEMPLATES)) == [PROJECT]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "not JSON"])
+def test_a_broken_ruleset_is_made_anew(tmp_path: Path, text: str) -> None:
+    """Nothing is taken over from what is no ruleset."""
+    write_workflows(tmp_path, TEMPLATES)
+    (tmp_path / ".github/rulesets/main.json").write_text(text)
+    assert differing(tmp_path, TEMPLATES) == {
+        ".github/rulesets/main.json": TEMPLATES[".github/rulesets/main.json"]
+    }
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:

@@ -230,14 +230,28 @@ def is_work_folder(folder: Path) -> bool:
     return folder.is_dir() and not is_bare_repository(folder)
 
 
-def remote_at(registry: str, pinned: Digest | None) -> Remote:
-    """The remote that was named; nobody should go without a root digest unawares."""
-    from publisher.git import Remote
+def remote_at(registry: str) -> Remote:
+    """The Git remote that was named: a bare repository, any Git URL, or OWNER/REPO on GitHub.
 
+    Raises:
+        ConfigError: it is none.
+    """
+    from publisher.git import Remote
+    from publisher.github.names import DEFAULT_SERVER_URL, is_repository_name
+
+    folder, environ = Path(registry), env.environ()
+    if folder.is_dir():
+        return Remote.parse(str(folder.resolve()), environ)
+    if is_repository_name(registry):
+        server = environ.get("GITHUB_SERVER_URL") or DEFAULT_SERVER_URL
+        return Remote.parse(f"{server.rstrip('/')}/{registry}", environ)
+    return Remote.parse(registry, environ)
+
+
+def warn_unpinned(pinned: Digest | None) -> None:
+    """Nobody should go without a root digest unawares."""
     if pinned is None:
         note("warning: no --root-digest was given, so the root of trust on the remote is believed")
-    folder = Path(registry)
-    return Remote.parse(str(folder.resolve()) if folder.is_dir() else registry, env.environ())
 
 
 def read_file(path: Path, limit: int) -> bytes:

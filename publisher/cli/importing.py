@@ -15,9 +15,10 @@ from publisher.cli.common import (
     RootDigestOption,
     SummaryOption,
     emit,
-    note,
     output,
     parse_digest,
+    remote_at,
+    warn_unpinned,
 )
 from registry_client.cli.text import clean
 from registry_client.errors import PublishError
@@ -55,16 +56,13 @@ def import_(
     A publisher's file lists its repositories by number. Of each, the latest 100 releases are looked at; what that publisher signed and is
     new gets a publish/* branch, as 'publisher publish' makes one. Exit code 9: something was refused; the rest was offered all the same.
     """
-    from publisher.git import Remote
     from publisher.github.api import JOB_TOKEN_VARIABLE, Api
     from publisher.importer.cache import load_cache, write_cache
     from publisher.importer.run import ImportOptions, import_releases
 
     pinned = parse_digest(root_digest)
-    if pinned is None:
-        note("warning: no --root-digest was given, so the root of trust on the remote is believed")
-    folder = Path(registry)
-    remote = Remote.parse(str(folder.resolve()) if folder.is_dir() else registry, env.environ())
+    warn_unpinned(pinned)
+    remote = remote_at(registry)
     api = Api.from_environ(env.environ(), JOB_TOKEN_VARIABLE)
     known, warning = load_cache(cache)
     if warning:

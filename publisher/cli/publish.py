@@ -121,6 +121,8 @@ def publish(
     placement = _placement(artifacts, artifact_url, delivery)
     url = _release_url(delivery) if placement is Placement.RELEASE else artifact_url
     publication = Publication(source, wanted, change, signers, env.provenance(), url)
+    if not dry_run:
+        delivery.check_token()
     now = env.now()
     with delivery.open() as destination:
         prepared = prepare(publication, destination, now)

@@ -22,6 +22,7 @@ from publisher.cli.common import (
     parse_digest,
     read_file,
     remote_at,
+    warn_unpinned,
 )
 from registry_client.errors import ConfigError, PublishError
 
@@ -113,7 +114,8 @@ def register(
             raise ConfigError("--statuses: a folder has no commits to tell", hint="Give a Git remote.")
         run = _register_folder(folder, options_for, dry_run=dry_run)
     else:
-        remote = remote_at(registry, pinned)
+        warn_unpinned(pinned)
+        remote = remote_at(registry)
         run = register_remote(
             remote, branch, options_for, env.environ(), env.now, dry_run=dry_run, on_handled=reporter
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,8 +13,9 @@ from publisher.cli.common import (
     RootDigestOption,
     SummaryOption,
     emit,
-    note,
     parse_digest,
+    remote_at,
+    warn_unpinned,
 )
 from registry_client.cli.text import clean
 from registry_client.errors import PublishError
@@ -44,14 +44,11 @@ def validate(
     Only what it changes is looked at: one plugin or one publisher. What passes, the registrar takes once it is merged. Exit code 9:
     something is wrong.
     """
-    from publisher.git import Remote
     from publisher.review.remote import validate_remote
 
     pinned = parse_digest(root_digest)
-    if pinned is None:
-        note("warning: no --root-digest was given, so the root of trust on the remote is believed")
-    folder = Path(registry)
-    remote = Remote.parse(str(folder.resolve()) if folder.is_dir() else registry, env.environ())
+    warn_unpinned(pinned)
+    remote = remote_at(registry)
     verdict = validate_remote(
         remote, head, base, env.environ(), env.now(), root_digest=pinned, allow_dev_keys=allow_dev_keys
     )

@@ -69,6 +69,7 @@ def set_status(
             hint="Give --status, --rollout, --push, --force-update or --reason.",
         )
     signing = _Signing(key, public_key, allow_dev_keys)
+    version = version.removeprefix("v")
     delivery = delivery_of(to, branch, pull_request, import_, tag, version)
     _set_status(plugin_id, version, change, signing, delivery, wait, dry_run)
 
@@ -92,6 +93,7 @@ def yank(
     """Yank a version: it is not resolved any more; its bytes stay. Short for set-status --status yanked."""
     change = Change(ReleaseStatus.YANKED, reason=reason)
     signing = _Signing(key, public_key, allow_dev_keys)
+    version = version.removeprefix("v")
     delivery = delivery_of(to, branch, pull_request, import_, tag, version)
     _set_status(plugin_id, version, change, signing, delivery, wait, dry_run)
 
@@ -123,6 +125,8 @@ def _set_status(
     except ValueError as e:
         raise ConfigError(str(e)) from e
     signers = load_signers(signing.key, public_keys=signing.public_key, allow_dev_keys=signing.allow_dev_keys)
+    if not dry_run:
+        delivery.check_token()
     now = env.now()
     with delivery.open() as destination:
         prepared = prepare_release(plugin_id, version, change, signers, destination, now)

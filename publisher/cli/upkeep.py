@@ -24,6 +24,7 @@ from publisher.cli.common import (
     read_public_key,
     remote_at,
     tell_waiting,
+    warn_unpinned,
 )
 from registry_client.errors import ConfigError
 
@@ -76,9 +77,8 @@ def renew(
         renewals = run(desk, force=force, roles=roles)
         done = Renewed(renewals, desk.save(), desk.waiting)
     else:
-        done = renew_remote(
-            remote_at(registry, pinned), branch, desk_for, env.environ(), force=force, roles=roles
-        )
+        warn_unpinned(pinned)
+        done = renew_remote(remote_at(registry), branch, desk_for, env.environ(), force=force, roles=roles)
     _tell_renewed(done, roles)
 
 

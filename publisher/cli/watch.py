@@ -22,6 +22,7 @@ from publisher.cli.common import (
     output,
     parse_digest,
     remote_at,
+    warn_unpinned,
 )
 from registry_client.cli.output import error_json
 from registry_client.cli.text import clean
@@ -38,7 +39,6 @@ from registry_client.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from publisher.git import Remote
     from publisher.github.api import Api
     from publisher.github.notices import Notice
     from publisher.tree import Tree
@@ -234,18 +234,12 @@ def _expiries(
     if is_work_folder(Path(registry)):
         tree, pinned, allowed = _audited(registry, root, digest, allow_dev_keys)
         return expiries(tree, pinned, env.now(), allow_dev_keys=allowed)
-    remote = remote_at(registry, digest) if root is None else _remote(registry)
-    with open_main(remote, branch, env.environ()) as main:
+    if root is None:
+        warn_unpinned(digest)
+    with open_main(remote_at(registry), branch, env.environ()) as main:
         files = main.tree()
         pinned = read_root(root) if root is not None else pinned_root(files, digest)
         return expiries(files, pinned, env.now(), allow_dev_keys=allow_dev_keys)
-
-
-def _remote(registry: str) -> Remote:
-    from publisher.git import Remote
-
-    folder = Path(registry)
-    return Remote.parse(str(folder.resolve()) if folder.is_dir() else registry, env.environ())
 
 
 def _root_of(url: str, root: Path | None, digest: Digest | None) -> bytes:

@@ -20,10 +20,13 @@ def workflows(
 ) -> None:
     """Write the GitHub workflows of a registry's repository, with rulesets and pinned requirements, below .github/.
 
-    Run it again after an upgrade: it brings them to this version. A .github/requirements/plugin-registry.txt that says '.' stays.
+    Run it again after an upgrade: it brings them to this version. What you said in them stays: who bypasses the rulesets, and another
+    .github/requirements/plugin-registry.txt than a plain version.
     """
+    from publisher.maintain.desk import require_registry
     from publisher.maintain.workflows import build_workflows, differing, write_workflows
 
+    require_registry(folder)
     wanted = build_workflows(installed_version())
     changed = list(differing(folder, wanted)) if check else write_workflows(folder, wanted)
     lines = [f"{'differs' if check else 'written'}: {folder / path}" for path in changed]

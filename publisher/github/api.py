@@ -25,6 +25,7 @@ from publisher.github.names import (
     repository_path,
 )
 from registry_client.errors import ConfigError, GitHubError
+from registry_client.http import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -188,13 +189,19 @@ class Api:
         except (OSError, RuntimeError, ValueError, AssertionError, TypeError, KeyError, AttributeError) as e:
             raise GitHubError(
                 f"GitHub's API does not answer {where} at {urlsplit(self.url).netloc}: "
-                f"{type(e).__name__}: {self._scrubbed(str(e))}",
-                hint="Try again; https://www.githubstatus.com says whether it is GitHub.",
+                f"{self._scrubbed(_reason(e))}",
+                hint="Check the network and GITHUB_API_URL, and try again; https://www.githubstatus.com says whether it is GitHub.",
             ) from None
 
     def _scrubbed(self, text: str) -> str:
         text = text.replace(self._token, "***") if self._token else text
         return re.sub(r"\s+", " ", re.sub(r"[\x00-\x1f\x7f]", " ", text))[:500]
+
+
+def _reason(error: Exception) -> str:
+    """A short reason; what has none of the usual ones says it itself."""
+    known = cause_of(error)
+    return known if known != type(error).__name__ else f"{known}: {error}"
 
 
 def _hint(error: Refusal, variable: str, *, has_token: bool) -> str:

@@ -128,7 +128,9 @@ def _read_piece(raw: Any) -> bytes:
     """What has come so far: `read1` does not wait for more, so that a drip does not hold anybody up."""
     try:
         piece: bytes = raw.read1(_PIECE, decode_content=True)
-    except Exception as e:  # urllib3 has several; retries are over by now: they end when the headers have come
+    except (
+        Exception
+    ) as e:  # urllib3 has several; retries are over by now: they end when the headers have come
         raise _CutOffError(str(e)) from e
     return piece
 
@@ -208,7 +210,9 @@ class Connection:
         """Upload a file; the parsed answer. Raises as `send` does."""
         own, there = urlsplit(self._url), urlsplit(url)
         known = {own.hostname, f"uploads.{str(own.hostname).removeprefix('api.')}"}
-        if there.scheme != own.scheme or there.hostname not in known:  # PyGithub would send the token over http:// too
+        if (
+            there.scheme != own.scheme or there.hostname not in known
+        ):  # PyGithub would send the token over http:// too
             raise RuntimeError(f"it wants uploads at another host, {there.scheme}://{there.hostname}")
         headers = {"Content-Type": media_type, "Content-Length": str(len(data))}
         return self._requester.requestMemoryBlobAndCheck("POST", url, {"name": name}, headers, BytesIO(data))[

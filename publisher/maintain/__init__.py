@@ -1,1 +1,1 @@
-"""What the maintainers do: make a registry, say who may publish what, block, rotate and renew keys, audit."""
+"""What the maintainers do: make a registry, say who may publish what, block, rotate and renew keys, keep its repository."""

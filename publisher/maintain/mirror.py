@@ -63,7 +63,8 @@ def mirror(folder: Path, source: Path) -> Copied:
     _refuse_other(tree, copy, folder)
     paths = served_paths(tree)
     written = []
-    for path in write_order(dict.fromkeys(paths, b"")):
+    # The first root says whose mirror this is, so that a run that was interrupted can be completed.
+    for path in (_ROOT, *(path for path in write_order(dict.fromkeys(paths, b"")) if path != _ROOT)):
         data = tree.read(path)
         if data is None or (path == TIMESTAMP and data != timestamp):
             raise ConfigError(f"{source}: changed while it was copied ({path})", hint="Run it again.")
@@ -85,8 +86,14 @@ def _refuse_overlap(folder: Path, source: Path) -> None:
 
 
 def _refuse_other(tree: Tree, copy: Tree, folder: Path) -> None:
-    """Refuse to write over another registry, or to take a mirror back to what it was before."""
+    """Refuse to write over another registry, among other files, or to take a mirror back to what it was before."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file", hint="Give a folder; it is made if it is missing.")
     root = copy.read(_ROOT)
+    if root is None and folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(
+            f"{folder}: holds other files already", hint="Choose an empty folder, or a new one."
+        )
     if root is not None and root != tree.read(_ROOT):
         raise ConfigError(f"{folder}: is a mirror of another registry", hint="Choose another folder.")
     there, here = _version(copy), _version(tree)

@@ -141,7 +141,8 @@ def _run(main: Main, refs: Mapping[str, str], options_for: Callable[[Tree], Opti
 
 def _delete(git: Git, refs: Mapping[str, str]) -> list[str]:
     """Delete handled refs, each with a lease: one that changed meanwhile stays for the next run. Says which could not be deleted."""
-    names, refused = sorted(refs), {}
+    names = sorted(refs)
+    refused: dict[str, str] = {}
     for start in range(0, len(names), _DELETED_AT_ONCE):
         results = git.push([("", ref, refs[ref]) for ref in names[start : start + _DELETED_AT_ONCE]])
         refused |= {result.ref: result.reason for result in results if not result.accepted}

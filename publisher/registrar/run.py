@@ -17,6 +17,7 @@ from publisher.registrar.submission import Outcome, Result
 from publisher.registrar.write import write_index
 from publisher.tree import Overlay
 from publisher.tuf_repository import TufRepository
+from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Signer
 
+    from publisher.authority import Authority
     from publisher.registrar.submission import Submission
     from publisher.tree import Tree
     from registry_client.digest import Digest
@@ -137,6 +139,7 @@ def _collector_paused() -> Iterator[None]:
 
 def _register(tree: Tree, submissions: Iterable[Submission], options: Options, now: datetime) -> Run:
     authority = load_authority(tree, options.pinned_root, allow_dev_keys=options.allow_dev_keys)
+    _check_key(authority, options.signers)
     overlay = Overlay(tree)
     drop_unverified(overlay, authority, from_scratch=options.from_scratch)
     state = load_state(overlay, authority, full=options.full)
@@ -149,3 +152,17 @@ def _register(tree: Tree, submissions: Iterable[Submission], options: Options, n
         )
     versions = sum(map(len, state.rows.values()))
     return Run(plan.outcomes, overlay.changes, versions, plan.quarantines, plan.notes)
+
+
+def _check_key(authority: Authority, signers: Sequence[Signer]) -> None:
+    """Say at once that the key is not the registrar's, even if there is nothing to sign today.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    counting = authority.root.roles["timestamp"].keyids
+    if not any(signer.public_key.keyid in counting for signer in signers):
+        raise ConfigError(
+            "the key that was given is not the registry's online key",
+            hint="Give the one that signs its timestamp; after a rotation, the new one.",
+        )
