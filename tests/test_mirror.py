@@ -191,10 +191,10 @@ def test_the_command(kept: Kept, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_folder_with_other_files_is_left_alone(kept: Kept, tmp_path: Path) -> None:
     """A folder of private keys, say, does not become a mirror by a slip; nor does a file."""
-    (tmp_path / "keys").mkdir()
-    (tmp_path / "keys" / "root-1.pem").write_text("secret")
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "root-1.pem").write_text("secret")
     (tmp_path / "file").write_text("")
-    for name, said in (("keys", "holds other files"), ("file", "is a file")):
+    for name, said in (("private", "holds other files"), ("file", "is a file")):
         with pytest.raises(ConfigError, match=said):
             mirror(tmp_path / name, kept.folder)
-    assert [path.name for path in (tmp_path / "keys").iterdir()] == ["root-1.pem"]
+    assert [path.name for path in (tmp_path / "private").iterdir()] == ["root-1.pem"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from securesystemslib.signer import CryptoSigner
-from support.documents import ed25519
+from support.documents import ed25519, keyid, keys_of
 from support.world import START, World, git, push_to_bare
 
 from publisher.cli.main import main
@@ -659,3 +659,28 @@ def test_a_lift_that_is_malformed(hosted: Hosted) -> None:
     code, out, err = hosted.register("--lift", f"{ID} 1.0.0")
     assert (code, out) == (ConfigError.exit_code, "")
     assert "is not ID@VERSION" in err
+
+
+def test_a_new_online_key_says_what_it_no_longer_quarantines(hosted: Hosted) -> None:
+    """The index is derived anew from what publishers signed, and orders are not: people are told which are gone."""
+    folder, keys = hosted.world.folder, hosted.world.keys
+    digest = hosted.client("host").resolve(ID).manifest.payload_digest
+    path = hosted.write(entry(version="1.1.0", payloadDigest=digest, reason="the archive changed"))
+    assert hosted.register("--quarantine", path)[0] == 0
+    git(folder, "pull", "--quiet", "origin", "main")
+    new = ed25519("online-2")
+    public = hosted.here / "online-2.pub.json"
+    public.write_bytes(dump_json({"keyid": keyid(new), "key": keys_of(new)[keyid(new)]}))
+    arguments = ["registry", "rotate", str(folder), "online", "--compromised", "--add", str(public)]
+    for number, signer in enumerate((*keys.root[:2], keys.targets, new)):
+        pem = hosted.here / f"{number}.pem"
+        assert isinstance(signer, CryptoSigner)
+        pem.touch(0o600)
+        pem.write_bytes(signer.private_bytes)
+        arguments += ["--key", str(pem)]
+    hosted.capsys.readouterr()
+    with hosted.monkeypatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", str(int(hosted.world.now.timestamp())))
+        assert main(arguments) == 0
+    said = hosted.capsys.readouterr().err
+    assert f"no longer quarantined: {ID} 1.1.0 (artifact): the archive changed" in said

@@ -148,9 +148,12 @@ def rotate(
     )
     before = current_keyids(desk, role)
     going = [_matching(prefix, before) for prefix in drop or ()]
+    held = _ordered_quarantines(desk) if role == "online" and compromised else []
     run(desk, role, new, going, compromised=compromised, threshold=threshold)
     if role == "online" and compromised and not desk.waiting:
         _register_anew(desk, signers)
+        for line in held:
+            note(f"warning: no longer quarantined: {line}")
     changed = desk.save()
     emit(
         {"role": role, "changedFiles": changed, "staged": desk.waiting},
@@ -160,6 +163,19 @@ def rotate(
     if desk.waiting and compromised:
         note("When it has them, run the same command again for what follows.")
     note("Commit and push it; the registrar brings it to hosts: 'publisher registry register'.")
+
+
+def _ordered_quarantines(desk: Any) -> list[str]:
+    """What the present index quarantines on order. It is not carried over: a thief may have ordered it; people decide anew."""
+    from publisher.registrar.quarantine import ordered
+    from publisher.registrar.state import load_state
+    from registry_client.errors import RegistryError
+
+    try:
+        return ordered(load_state(desk.tree, desk.authority))
+    except RegistryError as e:
+        note(f"warning: what was quarantined on order cannot be read any more ({e.message})")
+        return []
 
 
 def _register_anew(desk: Any, signers: Any) -> None:

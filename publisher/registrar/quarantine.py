@@ -118,6 +118,15 @@ def dump_marks(marks: Iterable[Mark]) -> bytes:
     return dump_json(kept)
 
 
+def ordered(state: State) -> list[str]:
+    """A line for each version that is quarantined on order, which nothing signed says anew once the index is gone."""
+    return [
+        f"{row.raw['id']} {row.raw['version']} ({held['cause']}): {' '.join(held['reason'].split())[:200]}"
+        for row in state.all_rows()
+        if (held := row.raw.get("quarantined")) is not None and held["cause"] != "signature"
+    ]
+
+
 def parse_lift(text: str) -> tuple[str, str]:
     """`ID@VERSION` as its two parts.
 
@@ -199,4 +208,4 @@ def _mark(mark: Mark, row: Row, state: State, now: datetime) -> bool:
     return True
 
 
-__all__ = ["NO_ORDERS", "Mark", "Orders", "carry_out", "dump_marks", "parse_lift", "parse_marks"]
+__all__ = ["NO_ORDERS", "Mark", "Orders", "carry_out", "dump_marks", "ordered", "parse_lift", "parse_marks"]
