@@ -607,7 +607,7 @@ def test_wrong_places(remote: Place, tmp_path: Path) -> None:
         (str(tmp_path / "none"), "main", "none", "Check the name"),
         ("no-such-folder", "main", "no-such-folder", "Check the name"),
         (str(tmp_path / "file"), "main", "file", "Check the name"),
-        (str(tmp_path / "plain"), "main", "plain: is not a registry", "registry init"),
+        (str(tmp_path / "plain"), "main", "plain: is not a registry", "--to"),
         (remote.to, "trunk", "no branch 'trunk'", "--branch"),
         (str(empty), "main", "no branch 'main'", "--branch"),
         (f"file://{tmp_path}/none.git", "main", "none.git", "Check the name"),

@@ -57,9 +57,9 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         "publisher registry register . --key ../registry-keys/online.pem",
         "publisher registry register git@github.com:acme/registry.git",
         "publisher registry register . --dry-run --json",
-        "publisher registry register https://github.com/acme/registry \\",
-        "  --statuses acme/registry",
-        "publisher registry register . --lift calendar@1.2.0",
+        "publisher registry register acme/registry --statuses acme/registry",
+        "publisher registry register acme/registry --quarantine bad.json",
+        "publisher registry register acme/registry --lift calendar@1.2.0",
     ),
     "registry import": (
         "Take versions from publishers' own releases.",
@@ -69,7 +69,7 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "registry renew": (
         "Sign again what nears its expiry.",
         "publisher registry renew . --key ../registry-keys/online.pem",
-        "publisher registry renew https://github.com/acme/registry",
+        "publisher registry renew acme/registry",
         "publisher registry renew . --role targets --key targets.pem",
         "publisher registry renew . --force --key new.pem",
     ),
@@ -88,6 +88,7 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         "publisher registry audit .",
         "publisher registry audit https://registry.example --root 1.root.json",
         "publisher registry audit . --artifacts --links --quarantine-file bad.json",
+        "publisher registry audit . --issue acme/registry",
     ),
     "registry expiry": (
         "Say when signatures end, and warn in an issue.",

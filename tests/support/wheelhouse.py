@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 PROJECT = Path(__file__).resolve().parents[2]
-_REQUIREMENTS = PROJECT / "publisher" / "maintain" / "github" / "requirements" / "dependencies.txt"
+_REQUIREMENTS = PROJECT / "publisher" / "maintain" / "repository" / "requirements" / "dependencies.txt"
 _PARTS = ("pyproject.toml", "README.md", "LICENSE", "registry_client", "publisher", ".github")
 
 
