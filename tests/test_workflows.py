@@ -187,7 +187,7 @@ def test_environments() -> None:
         ("renew", "renew"): "registrar",
         ("audit", "quarantine"): "registrar",
         ("pages", "deploy"): {"name": "github-pages", "url": "${{ steps.deployment.outputs.page_url }}"},
-        ("release", "publish"): {"name": "pypi", "url": "https://pypi.org/project/plugin-registry/"},
+        ("release", "publish"): "pypi",
     }
 
 
