@@ -67,6 +67,7 @@ wheel: $(VENV)/.dev ## Build the wheel and try it in an environment of its own
 # PYTHONSAFEPATH keeps this folder, and with it the source tree, from what can be imported; the two packages
 # that are no part of the wheel come in by links.
 test-wheel: wheel ## Run all tests against the built wheel
+	build/wheel/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
 	build/wheel/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev
 	build/wheel/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/requirements-act.txt
 	rm -rf build/beside
