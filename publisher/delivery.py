@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from publisher.destination import is_folder, open_destination
 from publisher.git_remote import TOKEN_VARIABLE
+from publisher.github.names import JOB_TOKEN_VARIABLE, is_repository_name, repository_at
 from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from publisher.offer import Destination
-
-
-JOB_TOKEN = "GITHUB_TOKEN"  # noqa: S105  (the variable's name)
 
 
 class Way(StrEnum):
@@ -65,7 +63,7 @@ class Delivery:
             with open_destination(self.to, self.branch, self.environ) as destination:
                 yield destination
             return
-        from publisher.github.api import JOB_TOKEN_VARIABLE, TOKEN_VARIABLE, Api  # noqa: PLC0415  (PyGithub takes time)
+        from publisher.github.api import Api  # noqa: PLC0415  (PyGithub takes time)
 
         name = self._on_github()
         if self.way is Way.PULL_REQUEST:
@@ -80,8 +78,6 @@ class Delivery:
         yield ReleaseOffer(api, name, self.branch, own_repository(self.environ), self.tag, target=target)
 
     def _on_github(self) -> str:
-        from publisher.github.api import is_repository_name, repository_at  # noqa: PLC0415
-
         name = self.to if is_repository_name(self.to) else repository_at(self.to, self.environ)
         if name is None:
             option = "--import" if self.way is Way.IMPORT else "--pull-request"
@@ -97,9 +93,7 @@ class Delivery:
         Raises:
             ConfigError: there is none.
         """
-        from publisher.github.names import is_repository_name  # noqa: PLC0415
-
-        variable = JOB_TOKEN if self.way is Way.IMPORT else TOKEN_VARIABLE
+        variable = JOB_TOKEN_VARIABLE if self.way is Way.IMPORT else TOKEN_VARIABLE
         by_api = self.way is not Way.BRANCH or (is_repository_name(self.to) and not is_folder(Path(self.to)))
         if by_api and not self.environ.get(variable, "").strip():
             raise ConfigError(
@@ -114,8 +108,6 @@ def own_repository(environ: Mapping[str, str]) -> str:
     Raises:
         ConfigError: nothing names one.
     """
-    from publisher.github.api import is_repository_name  # noqa: PLC0415
-
     name = environ.get("GITHUB_REPOSITORY", "")
     if not is_repository_name(name):
         raise ConfigError(

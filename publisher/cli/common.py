@@ -237,14 +237,13 @@ def remote_at(registry: str) -> Remote:
         ConfigError: it is none.
     """
     from publisher.git import Remote
-    from publisher.github.names import DEFAULT_SERVER_URL, is_repository_name
+    from publisher.github.names import is_repository_name, server_url
 
     folder, environ = Path(registry), env.environ()
     if folder.is_dir():
         return Remote.parse(str(folder.resolve()), environ)
     if is_repository_name(registry):
-        server = environ.get("GITHUB_SERVER_URL") or DEFAULT_SERVER_URL
-        return Remote.parse(f"{server.rstrip('/')}/{registry}", environ)
+        return Remote.parse(f"{server_url(environ)}/{registry}", environ)
     return Remote.parse(registry, environ)
 
 

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 from publisher.git import TOKEN_VARIABLE
+from publisher.github.names import JOB_TOKEN_VARIABLE
 from publisher.signing import KEY_VARIABLE, PASSPHRASE_VARIABLE
 from registry_client.errors import ConfigError
 
 ALLOW_DEV_KEYS = "PLUGIN_REGISTRY_ALLOW_DEV_KEYS"
 PRIVATE_ADDRESSES = "PLUGIN_REGISTRY_PRIVATE_ADDRESSES"
 ROOT_DIGEST = "PLUGIN_REGISTRY_ROOT_DIGEST"
-JOB_TOKEN = "GITHUB_TOKEN"  # noqa: S105  (the variable's name)
-_SECRETS = (TOKEN_VARIABLE, JOB_TOKEN, KEY_VARIABLE, PASSPHRASE_VARIABLE)
+_SECRETS = (TOKEN_VARIABLE, JOB_TOKEN_VARIABLE, KEY_VARIABLE, PASSPHRASE_VARIABLE)
 
 
 def environ() -> Mapping[str, str]:
@@ -102,7 +102,6 @@ def provenance() -> dict[str, str]:
 
 __all__ = [
     "ALLOW_DEV_KEYS",
-    "JOB_TOKEN",
     "PRIVATE_ADDRESSES",
     "ROOT_DIGEST",
     "TOKEN_VARIABLE",

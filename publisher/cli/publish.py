@@ -162,11 +162,11 @@ def _placement(wanted: Placement | None, artifact_url: str | None, delivery: Del
 
 def _release_url(delivery: Delivery) -> str:
     from publisher.delivery import own_repository
+    from publisher.github.names import server_url
     from publisher.github.releases import asset_url_template
 
     environ = env.environ()
-    server = environ.get("GITHUB_SERVER_URL") or "https://github.com"
-    return asset_url_template(server, own_repository(environ), delivery.tag)
+    return asset_url_template(server_url(environ), own_repository(environ), delivery.tag)
 
 
 def _upload(delivery: Delivery, prepared: Prepared) -> None:

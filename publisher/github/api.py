@@ -18,6 +18,7 @@ from publisher.git_remote import TOKEN_VARIABLE
 from publisher.github.answers import details_of, items_of, parse_answer
 from publisher.github.connection import NOT_MODIFIED, Connection, Refusal
 from publisher.github.names import (
+    JOB_TOKEN_VARIABLE,
     check_api_url,
     check_repository_name,
     is_repository_name,
@@ -30,7 +31,6 @@ from registry_client.http import cause_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-JOB_TOKEN_VARIABLE: Final = "GITHUB_TOKEN"  # noqa: S105  (the variable's name)
 DEFAULT_API_URL: Final = "https://api.github.com"
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _PER_PAGE: Final = 100

@@ -19,7 +19,7 @@ from publisher.github.git_data import (
     read_commit_files,
     ref_target,
 )
-from publisher.github.names import DEFAULT_SERVER_URL, repository_path
+from publisher.github.names import DEFAULT_SERVER_URL, repository_path, server_url
 from publisher.github.objects import TruncatedError, commit_info
 from publisher.github.statuses import CONTEXT
 from publisher.markdown import one_line
@@ -54,8 +54,7 @@ def open_github(name: str, branch: str, environ: Mapping[str, str]) -> GitHubReg
     Raises:
         ConfigError: the environment is not usable. GitHubError: the repository cannot be read.
     """
-    server = environ.get("GITHUB_SERVER_URL") or DEFAULT_SERVER_URL
-    return GitHubRegistry(Api.from_environ(environ, TOKEN_VARIABLE), name, branch, server=server)
+    return GitHubRegistry(Api.from_environ(environ, TOKEN_VARIABLE), name, branch, server=server_url(environ))
 
 
 class GitHubRegistry:

@@ -11,9 +11,15 @@ from registry_client.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+JOB_TOKEN_VARIABLE: Final = "GITHUB_TOKEN"  # noqa: S105  (the variable's name)
 DEFAULT_SERVER_URL: Final = "https://github.com"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38})/[A-Za-z0-9._-]{1,100}")
+
+
+def server_url(environ: Mapping[str, str]) -> str:
+    """Base URL of the pages and repositories of the GitHub that the environment names, without a slash at its end."""
+    return (environ.get("GITHUB_SERVER_URL") or DEFAULT_SERVER_URL).rstrip("/")
 
 
 def is_repository_name(text: str) -> bool:
@@ -34,8 +40,7 @@ def check_repository_name(text: str, option: str) -> str:
 
 def repository_at(url: str, environ: Mapping[str, str]) -> str | None:
     """`OWNER/REPO` if a Git URL is one on the GitHub that the environment names, else None."""
-    server = environ.get("GITHUB_SERVER_URL") or DEFAULT_SERVER_URL
-    name = url.removeprefix(server.rstrip("/") + "/").removesuffix("/").removesuffix(".git")
+    name = url.removeprefix(server_url(environ) + "/").removesuffix("/").removesuffix(".git")
     return name if name != url and is_repository_name(name) else None
 
 
