@@ -3,7 +3,7 @@
 A file cannot name the commit that brings it. So the action is pinned in one commit and the workflow that calls it in the next:
 
     commit everything, then   python .github/pin.py   and commit: the workflow now names the action as it stands
-    once more                 python .github/pin.py   and commit: examples and documents name the workflow as it stands
+    once more                 python .github/pin.py   and commit: examples, templates and documents name the workflow as it stands
 """
 # ruff: noqa: INP001, T201  (a script, not a package)
 
@@ -16,15 +16,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ACTION, WORKFLOW = ".github/actions/publish", ".github/workflows/publish.yml"
-# The action runs the source tree beside it, so all of that counts as the action.
+# The action runs the source tree beside it, so all of that counts as the action; but for the templates of new plugins, which it
+# does not use, and which hold pins themselves: else each pin would ask for the next.
 SOURCES = {
-    ACTION: (".github/actions", ".github/requirements", "publisher", "registry_client", "pyproject.toml"),
+    ACTION: (
+        ".github/actions",
+        ".github/requirements",
+        "publisher",
+        "registry_client",
+        "pyproject.toml",
+        ":(exclude)publisher/templates",
+    ),
     WORKFLOW: (WORKFLOW,),
 }
 USERS = (
     WORKFLOW,
     "examples/calendar/.github/workflows/plugin-ci.yml",
     "examples/hello-world/.github/workflows/plugin-ci.yml",
+    "publisher/templates/parts/pins.jinja",
     "README.md",
     "docs/publishing.md",
 )

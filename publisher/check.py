@@ -13,7 +13,9 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from publisher.pack import PackError, artifact_name, pack
+from publisher import wordpress
+from publisher.pack import PackError, artifact_name, pack, packed_files
+from publisher.python_dist import project_problem
 from publisher.schemas import DIALECT, validate_against
 from publisher.source import (
     FIRST_VERSION,
@@ -111,7 +113,7 @@ def _files(raw: dict[str, Any], folder: Path) -> list[Problem]:
     problems: list[Problem] = []
     names: dict[str, int] = {}
     for number, entry in enumerate(_objects(raw.get("artifacts"))):
-        for member in ("pack", "path"):
+        for member in ("pack", "path", "build"):
             value = entry.get(member)
             if not isinstance(value, str):
                 continue
@@ -130,9 +132,14 @@ def _files(raw: dict[str, Any], folder: Path) -> list[Problem]:
 
 
 def _try_file(raw: dict[str, Any], folder: Path, entry: dict[str, Any], member: str) -> str:
-    """Pack in memory, or read, and give the file's name."""
+    """Pack in memory, or read, and give the file's name. Nothing is built: that runs the project's code."""
     if member == "path":
         return read_built(folder, entry["path"])[0]
+    if member == "build":
+        problem = project_problem(folder)
+        if problem:
+            raise PublishError(problem)
+        return f"<project>{'.whl' if entry['build'] == 'wheel' else '.tar.gz'}"
     full = inside(folder, entry["pack"])
     if not full.is_dir():
         raise PublishError(f"{entry['pack']}: no such folder below {folder}")
@@ -141,6 +148,8 @@ def _try_file(raw: dict[str, Any], folder: Path, entry: dict[str, Any], member: 
     except ValueError:
         plugin_id = "plugin"  # reported already; the files are looked at all the same
     pack(full, id=plugin_id, version=FIRST_VERSION)
+    if entry.get("ecosystem") == "wordpress":
+        wordpress.with_version(full, packed_files(full), FIRST_VERSION)
     several = sum("pack" in other for other in _objects(raw.get("artifacts"))) > 1
     return artifact_name(plugin_id, FIRST_VERSION, suffix=str(entry.get("ecosystem")) if several else "")
 

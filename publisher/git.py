@@ -1,4 +1,4 @@
-"""Git: the only module that starts processes.
+"""Git: the only module that starts it (other programs are started by `process`).
 
 A credential reaches Git through an environment variable that a credential helper reads: it stands in no URL, no argument, no log and no
 file. What Git prints is shown with it removed.

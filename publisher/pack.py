@@ -13,7 +13,6 @@ import io
 import os
 import re
 import stat
-import unicodedata
 import zipfile
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -23,7 +22,8 @@ from typing import TYPE_CHECKING
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, PublishError
 from registry_client.models.manifest import MAX_ARTIFACT_SIZE
-from registry_client.names import check_plugin_id, check_version, is_device_name
+from registry_client.names import check_plugin_id, check_version
+from registry_client.portable import clashes, name_problem, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,8 +33,6 @@ MAX_FILES = 100_000
 _TIME = (1980, 1, 1, 0, 0, 0)  # the oldest that ZIP can say
 _MODE = stat.S_IFREG | 0o644
 _UNIX = 3
-_MAX_NAME = 200
-_MAX_NAME_BYTES = 255
 
 _EVERYWHERE = (
     *(".git", ".hg", ".svn", ".DS_Store", ".pluginignore", "node_modules"),
@@ -42,7 +40,6 @@ _EVERYWHERE = (
 )
 # Build output stands at the top; `assets/dist` further down is usually part of the plugin.
 _AT_TOP = ("/dist",)
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f\\:*?"<>|]')
 _PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")
 _HARMLESS_ENV = frozenset({".env.example", ".env.sample", ".env.template"})
 
@@ -81,6 +78,15 @@ def artifact_name(id: str, version: str, *, suffix: str = "") -> str:  # noqa: A
     return f"{check_plugin_id(id)}-{check_version(version)}{f'-{suffix}' if suffix else ''}.zip"
 
 
+def latest_name(id: str, *, suffix: str = "") -> str:  # noqa: A002  (the document's own word)
+    """What stands for the newest archive beside the archives: `artifact_name` with `latest` for the version.
+
+    Raises:
+        ValueError: no plugin id.
+    """
+    return f"{check_plugin_id(id)}-latest{f'-{suffix}' if suffix else ''}.zip"
+
+
 def digest_and_size(data: bytes) -> tuple[Digest, int]:
     """What a manifest states of an artifact: its digest, and its length in bytes."""
     return Digest.of(data), len(data)
@@ -116,7 +122,7 @@ def pack(
         raise ConfigError(f"{folder}: is no folder", hint="Name the folder that holds the plugin's files.")
     patterns, problems = _patterns(folder, exclude)
     before = _scan(folder, patterns)
-    problems += before.problems + _clashes(before.files)
+    problems += before.problems + clashes(before.files)
     buffer = io.BytesIO()
     if _within_limits(before.files, problems):
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -133,6 +139,33 @@ def pack(
     if problems:
         raise PackError(folder, problems)
     return buffer.getvalue()
+
+
+def packed_files(folder: Path, *, exclude: Iterable[str] = ()) -> list[str]:
+    """The files that `pack` would put into an archive, by relative path, sorted.
+
+    What cannot be packed is not among them: `pack` says what is wrong with it.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: is no folder", hint="Name the folder that holds the plugin's files.")
+    return sorted(_scan(folder, _patterns(folder, exclude)[0]).files, key=os.fsencode)
+
+
+def secret_problem(path: str, data: bytes) -> str | None:
+    """Why a file must not be published, as far as that can be recognised; None if nothing is.
+
+    Args:
+        path: its path, with `/`.
+        data: its bytes.
+    """
+    if _is_env(path.rpartition("/")[2]):
+        return f"{path}: holds secrets by convention; secrets must not be packed"
+    if _PRIVATE_KEY.search(data):
+        return f"{path}: holds a private key; secrets must not be packed"
+    return None
 
 
 def _entry(path: str) -> zipfile.ZipInfo:
@@ -191,17 +224,17 @@ def _walk(folder: Path, prefix: str, patterns: list[str], found: _Scan) -> None:
         is_folder = entry.is_dir(follow_symlinks=False)
         if _left_out(path, patterns, is_folder=is_folder):
             continue
-        wrong = _name_problem(entry.name)
+        wrong = name_problem(entry.name)
         if wrong:
-            found.problems.append(f"{_shown(path)}: {wrong}")
+            found.problems.append(f"{shown(path)}: {wrong}")
         elif is_folder:
             _walk(Path(entry.path), f"{path}/", patterns, found)
         elif entry.is_symlink():
             found.problems.append(f"{path}: is a symbolic link; archives hold files only")
         elif not entry.is_file(follow_symlinks=False):
             found.problems.append(f"{path}: is neither a file nor a folder")
-        elif _is_env(entry.name):
-            found.problems.append(f"{path}: holds secrets by convention; secrets must not be packed")
+        elif secret := secret_problem(path, b""):
+            found.problems.append(secret)
         else:
             # Not entry.stat(): on Windows it leaves the inode out.
             found.files[path] = _state(os.stat(entry.path, follow_symlinks=False))  # noqa: PTH116
@@ -213,47 +246,6 @@ def _is_env(name: str) -> bool:
 
 def _state(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _shown(path: str) -> str:
-    """A path for messages: control characters and undecodable bytes as escapes."""
-    return path if path.isprintable() else ascii(path)[1:-1]
-
-
-def _name_problem(name: str) -> str | None:
-    """Why a name cannot exist, or means something else, on some file system; None if it is fine."""
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:
-        return "its name is not UTF-8"
-    forbidden = _FORBIDDEN.search(name)
-    reasons = {
-        f"is longer than {_MAX_NAME} characters or {_MAX_NAME_BYTES} bytes": (
-            len(name) > _MAX_NAME or size > _MAX_NAME_BYTES
-        ),
-        "is not in Unicode's composed form (NFC), which not all systems keep": (
-            unicodedata.normalize("NFC", name) != name
-        ),
-        f"holds {forbidden[0] if forbidden else ''!r}, which not all systems allow": forbidden is not None,
-        "ends in a dot or a space, which Windows drops": name.endswith((".", " ")),
-        "is a device on Windows": is_device_name(name),
-    }
-    return next((f"its name {reason}" for reason, holds in reasons.items() if holds), None)
-
-
-def _clashes(files: Iterable[str]) -> list[str]:
-    """Files or folders whose paths differ only in case: one would overwrite the other."""
-    first: dict[str, str] = {}
-    problems: dict[str, None] = {}
-    for path in sorted(files, key=os.fsencode):
-        parts = path.split("/")
-        for depth in range(1, len(parts) + 1):
-            part = "/".join(parts[:depth])
-            known = first.setdefault(unicodedata.normalize("NFC", part.casefold()), part)
-            if known != part:
-                problems[f"{part}: differs from {known} only in case"] = None
-                break
-    return list(problems)
 
 
 def _within_limits(files: Mapping[str, tuple[int, int, int, int]], problems: list[str]) -> bool:
@@ -287,6 +279,6 @@ def _read(path: Path, shown: str, state: tuple[int, int, int, int], problems: li
         return b""
     if not _state(before) == _state(after) == state or len(data) != state[2]:
         problems.append(f"{shown}: changed while it was being packed; wait until nothing writes to it")
-    if _PRIVATE_KEY.search(data):
-        problems.append(f"{shown}: holds a private key; secrets must not be packed")
+    if secret := secret_problem(shown, data):
+        problems.append(secret)
     return data

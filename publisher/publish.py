@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Signer
 
     from publisher.offer import Destination
+    from publisher.python_dist import Builder
     from publisher.source import Source
     from publisher.tree import Tree
     from registry_client.digest import Digest
@@ -54,6 +55,7 @@ class Publication:
         signers: the publisher's keys.
         provenance: repository, commit and so on, as claimed.
         artifact_url: where packed artifacts are placed, with `{id}`, `{version}` and `{name}`; None keeps them in the registry.
+        builder: builds wheels and sdists, where the source asks for them.
     """
 
     source: Source
@@ -62,6 +64,7 @@ class Publication:
     signers: Sequence[Signer]
     provenance: dict[str, str] = field(default_factory=dict)
     artifact_url: str | None = None
+    builder: Builder | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def _artifacts(
     files: dict[str, bytes] = {}
     packed: dict[str, bytes] = {}
     for index, item in enumerate(source.model.artifacts or ()):
-        found = read_artifact(source, index, version=publication.version)
+        found = read_artifact(source, index, version=publication.version, builder=publication.builder)
         member: dict[str, Any] = {"ecosystem": item.ecosystem}
         if found is None:
             member |= {"url": item.url, "digest": item.digest, "size": item.size}

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from publisher.pack import artifact_name, pack
+from publisher import wordpress
+from publisher.pack import artifact_name, latest_name, pack, packed_files
 from publisher.schemas import validate_against
 from publisher.source_model import FIRST_VERSION, SourceArtifact, SourceManifest, fill_url
 from registry_client.errors import ConfigError, DocumentError, ManifestError, Problem, PublishError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from publisher.python_dist import Builder
     from registry_client.models.base import Document
 
 SOURCE_NAME = "manifest.json"
@@ -215,27 +217,45 @@ def _members(text: str) -> Iterator[_Member]:
         gap = end + 1  # after ,
 
 
-def read_artifact(source: Source, index: int, *, version: str) -> tuple[str, bytes] | None:
+def read_artifact(
+    source: Source, index: int, *, version: str, builder: Builder | None = None
+) -> tuple[str, bytes] | None:
     """The file name and bytes of one entry of `artifacts`; None for a file that is at its URL already.
 
-    A packed folder that holds the source manifest holds it with the version that is being published.
+    A packed folder that holds the source manifest holds it with the version that is being published; a WordPress
+    plugin, with that version in its header.
+
+    Args:
+        source: the source.
+        index: which entry.
+        version: the version that is being published.
+        builder: builds wheels and sdists; without one they are refused.
 
     Raises:
         PackError: the folder cannot be packed.
-        PublishError: the file is not there, empty, too large, or outside the plugin's folder.
+        PublishError: the file is not there, empty, too large, or outside the plugin's folder; or it cannot be built.
+        ConfigError: what building needs is missing.
     """
     entry = (source.model.artifacts or ())[index]
     if entry.pack is not None:
-        folder = inside(source.folder, entry.pack)
-        replace = (
-            {source.path.name: with_version(source, version)} if folder == source.folder.resolve() else {}
-        )
-        return _packed_name(source, entry, version), pack(
-            folder, id=source.model.id, version=version, replace=replace
-        )
+        return _packed_name(source, entry, version), _packed(source, entry, version)
+    if entry.build is not None:
+        if builder is None:
+            raise ConfigError(f"{source.path}: a {entry.build} is to be built, but nothing builds here")
+        return builder.build(source.folder, entry.build, version)
     if entry.path is None:
         return None
     return read_built(source.folder, entry.path)
+
+
+def _packed(source: Source, entry: SourceArtifact, version: str) -> bytes:
+    folder = inside(source.folder, entry.pack or ".")
+    replace: dict[str, bytes] = {}
+    if entry.ecosystem == "wordpress":
+        replace |= wordpress.with_version(folder, packed_files(folder), version)
+    if folder == source.folder.resolve():
+        replace[source.path.name] = with_version(source, version)
+    return pack(folder, id=source.model.id, version=version, replace=replace)
 
 
 def read_built(folder: Path, path: str) -> tuple[str, bytes]:
@@ -277,8 +297,21 @@ def inside(folder: Path, path: str) -> Path:
 
 def _packed_name(source: Source, entry: SourceArtifact, version: str) -> str:
     """The archive's name; with the ecosystem in it where the plugin has several archives."""
+    return artifact_name(source.model.id, version, suffix=_suffix(source, entry))
+
+
+def latest_of(source: Source, index: int) -> str | None:
+    """What the newest archive of an entry of `artifacts` is called beside it; None for what is not packed.
+
+    A wheel's or an sdist's name says what it is, so those have no other.
+    """
+    entry = (source.model.artifacts or ())[index]
+    return None if entry.pack is None else latest_name(source.model.id, suffix=_suffix(source, entry))
+
+
+def _suffix(source: Source, entry: SourceArtifact) -> str:
     several = [artifact for artifact in source.model.artifacts or () if artifact.pack is not None][1:]
-    return artifact_name(source.model.id, version, suffix=entry.ecosystem if several else "")
+    return entry.ecosystem if several else ""
 
 
 def build_manifest(
@@ -328,6 +361,7 @@ __all__ = [
     "bump",
     "fill_url",
     "find_source",
+    "latest_of",
     "load_source",
     "read_artifact",
     "with_version",

@@ -74,16 +74,18 @@ UrlTemplate = Annotated[
 
 
 class SourceArtifact(Document):
-    """A file to publish: packed, built already, or placed elsewhere already."""
+    """A file to publish: packed, built, built already, or placed elsewhere already."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [
                 {"required": ["pack"]},
                 {"required": ["path"]},
+                {"required": ["build"]},
                 {"required": ["url", "digest", "size"]},
             ],
             "dependentRequired": {"digest": ["url", "size"], "size": ["url", "digest"]},
+            "dependentSchemas": {"build": {"properties": {"ecosystem": {"const": "python"}}}},
         }
     )
 
@@ -93,8 +95,10 @@ class SourceArtifact(Document):
     """Folder to pack, relative to this file; `.` is the plugin's own folder."""
     path: RelativePath | None = None
     """File that was built already, relative to this file."""
+    build: Literal["wheel", "sdist"] | None = None
+    """What to build of the Python project in this file's folder, by its own build backend."""
     url: UrlTemplate | None = None
-    """Where hosts find it. With `pack` or `path` it may hold {id}, {version} and {name}; upload it there."""
+    """Where hosts find it. Without `digest` it may hold {id}, {version} and {name}; upload it there."""
     digest: Digest | None = None
     """sha256 of a file that is at `url` already."""
     size: Annotated[int, Field(ge=1, le=MAX_ARTIFACT_SIZE)] | None = None
@@ -105,8 +109,11 @@ class SourceArtifact(Document):
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         placed = self.digest is not None or self.size is not None
-        if [self.pack is not None, self.path is not None, placed].count(True) != 1:
-            raise ValueError("expected exactly one of pack, path and url with digest and size")
+        origins = [self.pack is not None, self.path is not None, self.build is not None, placed]
+        if origins.count(True) != 1:
+            raise ValueError("expected exactly one of pack, path, build and url with digest and size")
+        if self.build is not None and self.ecosystem != "python":
+            raise ValueError("expected ecosystem python, as build makes a wheel or an sdist")
         if placed and None in {self.url, self.digest, self.size}:
             raise ValueError("expected url, digest and size together")
         if self.url is not None and placed:

@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     from registry_client.client import RegistryClient, Resolution
     from registry_client.digest import Digest
     from registry_client.errors import PluginWarning, RegistryError
+    from registry_client.installer.installer import Consent, Installer
+    from registry_client.installer.registries import Access
     from registry_client.resolve import Host, Update, VersionInfo
     from registry_client.signed import VerifiedManifest
     from registry_client.store import Directories
 
 _HOME = {
+    "Access": "installer.registries",
     "CatalogueEntry": "catalogue",
+    "Consent": "installer.installer",
     "Digest": "digest",
     "Directories": "store",
     "Host": "resolve",
+    "Installer": "installer.installer",
     "PluginWarning": "errors",
     "RegistryClient": "client",
     "RegistryError": "errors",
@@ -35,10 +40,13 @@ _HOME = {
 }
 
 __all__ = [
+    "Access",
     "CatalogueEntry",
+    "Consent",
     "Digest",
     "Directories",
     "Host",
+    "Installer",
     "PluginWarning",
     "RegistryClient",
     "RegistryError",

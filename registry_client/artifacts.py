@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from registry_client.errors import ConfigError, InstallError, NotFoundError
+from registry_client.hosts import Received
 from registry_client.names import check_file_name
 
 if TYPE_CHECKING:
@@ -98,23 +99,24 @@ def _download(
         ) from e
     try:
         with os.fdopen(handle, "wb") as file:
-            received = 0
+            received = Received()  # so that a body that breaks off is continued
 
             def take(chunk: bytes) -> None:
-                nonlocal received
                 file.write(chunk)
-                received += len(chunk)
                 if progress is not None:
-                    progress(path.name, received, artifact.size)
+                    progress(path.name, received.size + len(chunk), artifact.size)
 
             def restart() -> None:
-                nonlocal received
-                received = 0
                 file.seek(0)
                 file.truncate()
 
             session.download(
-                artifact.url, digest=artifact.digest, size=artifact.size, sink=take, restart=restart
+                artifact.url,
+                digest=artifact.digest,
+                size=artifact.size,
+                sink=take,
+                restart=restart,
+                received=received,
             )
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from registry_client.catalogue import CatalogueEntry
+    from registry_client.credentials import Credentials
     from registry_client.digest import Digest
     from registry_client.hosts import Fetcher
     from registry_client.models.blocks import Block
@@ -76,6 +77,8 @@ class RegistryClient:
         clock: the time, UTC.
         on_warning: called with what an owner should know, such as a stale index.
         transport: reaches the hosts; by default HTTP.
+        credentials: a read token for a private registry, and which hosts are sent it (`registry_client.credentials`).
+            For the HTTP of this package; a `transport` has its own.
 
     Raises:
         ConfigError: the URL or the root cannot be used.
@@ -96,11 +99,12 @@ class RegistryClient:
         clock: Callable[[], datetime] = utc_now,
         on_warning: Callable[[str], None] = warn,
         transport: Fetcher | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         settings = Settings(ttl, timeout, download_timeout, clock, on_warning, allow_dev_keys)
         pinned = root if isinstance(root, bytes) else read_root(Path(root))
         where = directories or Directories.default()
-        self._session = Session((url, *mirrors), pinned, where, settings, transport)
+        self._session = Session((url, *mirrors), pinned, where, settings, transport, credentials)
         self._reader = Reader(self._session)
         self._host = host
 

@@ -147,6 +147,14 @@ class UnsafePathError(InstallError):
     """A name would leave its folder or cannot exist on every file system."""
 
 
+class ConsentError(InstallError):
+    """What an operation would change needs its owner's consent: more permissions, or an unsigned source."""
+
+
+class HookError(InstallError):
+    """A host's own hook failed. Before the change: nothing was changed. After it: the change stands."""
+
+
 class PublishError(RegistryError):
     """Something could not be published."""
 

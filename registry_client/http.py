@@ -7,49 +7,33 @@ the scheme to anything weaker, and `Retry-After` is reported to the caller.
 from __future__ import annotations
 
 import ipaddress
-import re
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, Final
 
 import requests
 import urllib3
 from requests.auth import AuthBase
 
-from registry_client.errors import FetchError, NotFetchedError, TooLargeError
+from registry_client.answers import NOT_PUBLIC, UNRESOLVED, cause_of, check_status, continues
+from registry_client.credentials import Credentials
+from registry_client.deadline import Deadline, within
+from registry_client.errors import FetchError, TooLargeError
+from registry_client.urls import redirected, shown
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    import threading
+    from collections.abc import Callable, Iterator, Mapping
 
-R = TypeVar("R")
 _CHUNK = 32 * 1024
 _MAX_REDIRECTS = 5
-_MAX_RETRY_AFTER = 3600.0
-_ABSENT: Final = frozenset({403, 404, 410})
-_BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NOT_MODIFIED = 304
 _OK = 200
-_NOT_PUBLIC: Final = "its address is a private one"
+_AUTHORIZATION = "Authorization"
 _PLATFORMS: Final = frozenset({"168.63.129.16"})  # Azure's, for the machines in it: GitHub's runners
-UNRESOLVED: Final = "the host name could not be resolved"
-"""Stands in the message of a `FetchError` where the name of the host is not known."""
-
-
-class Deadline:
-    """A point in time after which a call gives up."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def remaining(self) -> float:
-        """Seconds left, never below zero."""
-        return max(0.0, self._end - time.monotonic())
+__all__ = ["UNRESOLVED", "Body", "Deadline", "Transport", "Usage", "cause_of", "shown"]
 
 
 @dataclass(frozen=True)
@@ -75,19 +59,40 @@ class Usage:
     bytes: int = 0
 
 
-class _NoCredentials(AuthBase):
-    """Adds nothing. Without it requests looks into ~/.netrc, whose `default` goes to any host, and publishers choose hosts."""
+class _Named(AuthBase):
+    """Adds what the owner gave for exactly the origin that a request goes to, and nothing else.
+
+    Without it requests looks into ~/.netrc, whose `default` goes to any host, and publishers choose hosts.
+    """
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Give the request back as it is."""
+        """Add the header. Judged by the URL as it was prepared: that one is connected to."""
+        value = self._credentials.header_for(r.url or "")
+        if value is not None:
+            r.headers[_AUTHORIZATION] = value
         return r
 
 
 class _PlainSession(requests.Session):
     """A session that leaves redirects alone: requests reads their bodies, unbounded, to find the target."""
 
+    def __init__(self, credentials: Credentials) -> None:
+        super().__init__()
+        self.auth = _Named(credentials)  # trust_env stays: it is where proxies and CA bundles come from
+        self._credentials = credentials
+
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Nowhere: `Transport` follows redirects itself."""
+
+    def merge_environment_settings(self, url: Any, *settings: Any) -> Any:
+        """Those of the base class, but no proxy where a token goes over http: it is for this machine only."""
+        merged = super().merge_environment_settings(url, *settings)
+        if str(url).startswith("http:") and self._credentials.header_for(str(url)) is not None:
+            merged["proxies"] = {}
+        return merged
 
 
 class _PublicConnection(urllib3.connection.HTTPConnection):
@@ -124,7 +129,7 @@ def _public(connected: socket.socket, connection: urllib3.connection.HTTPConnect
     if address.is_global and not address.is_multicast and str(address) not in _PLATFORMS:
         return connected
     connected.close()
-    raise urllib3.exceptions.NewConnectionError(connection, _NOT_PUBLIC)
+    raise urllib3.exceptions.NewConnectionError(connection, NOT_PUBLIC)
 
 
 class Transport:
@@ -134,17 +139,22 @@ class Transport:
         user_agent: the User-Agent header.
         socket_timeout: seconds for connecting and between two receptions.
         public_only: ask nobody at a private address; a proxy, which sees the addresses in our place, decides for itself.
+        credentials: what is sent to whom; by default nothing to anybody.
     """
 
     def __init__(
-        self, user_agent: str = "plugin-registry", socket_timeout: float = 10.0, *, public_only: bool = False
+        self,
+        user_agent: str = "plugin-registry",
+        socket_timeout: float = 10.0,
+        *,
+        public_only: bool = False,
+        credentials: Credentials | None = None,
     ) -> None:
-        self._session = _PlainSession()
+        self._session = _PlainSession(credentials or Credentials())
         if public_only:
             self._session.mount("http://", _PublicAdapter())
             self._session.mount("https://", _PublicAdapter())
         self._session.headers["User-Agent"] = user_agent
-        self._session.auth = _NoCredentials()  # trust_env stays: it is where proxies and CA bundles come from
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._socket_timeout = socket_timeout
         self.usage = Usage()
@@ -153,7 +163,9 @@ class Transport:
         """Close idle connections."""
         self._session.close()
 
-    def get(self, url: str, *, limit: int, deadline: Deadline, etag: str | None = None) -> Body:
+    def get(
+        self, url: str, *, limit: int, deadline: Deadline, etag: str | None = None, accept: str | None = None
+    ) -> Body:
         """Fetch a small body into memory.
 
         Args:
@@ -161,12 +173,15 @@ class Transport:
             limit: largest accepted size in bytes, after decoding.
             deadline: when to give up.
             etag: answer `not_modified` if the host still has this entity tag.
+            accept: the media type that the host is asked for, where it has several.
 
         Raises:
             NotFetchedError: 403, 404 or 410. TooLargeError: over the limit.
             FetchError: anything else that is not a complete answer.
         """
         headers = {"Accept-Encoding": "gzip"}
+        if accept:
+            headers["Accept"] = accept
         if etag:
             headers["If-None-Match"] = etag
 
@@ -179,49 +194,84 @@ class Transport:
                     parts += chunk
                 return Body(bytes(parts), response.headers.get("ETag"))
 
-        return _within(deadline, url, work)
+        return within(deadline, url, work)
 
-    def get_into(self, url: str, sink: Callable[[bytes], object], *, limit: int, deadline: Deadline) -> None:
-        """Fetch a large body piece by piece. `sink` is called from one other thread, in order.
+    def get_into(
+        self,
+        url: str,
+        sink: Callable[[bytes], object],
+        *,
+        limit: int,
+        deadline: Deadline,
+        offset: int = 0,
+        begin: Callable[[int], object] | None = None,
+    ) -> None:
+        """Fetch a large body piece by piece. `sink` and `begin` are called from one other thread, in order.
+
+        Args:
+            url: an http(s) URL.
+            sink: takes the pieces.
+            limit: largest accepted size of the whole in bytes, what the caller has already included.
+            deadline: when to give up.
+            offset: how many bytes the caller has; the host is asked for the rest.
+            begin: told before the first piece at which offset it belongs: `offset`, or 0 where the host sends the whole.
 
         Raises:
-            FetchError: as for `get`. What `sink` raises is passed on.
+            FetchError: as for `get`. What `sink` and `begin` raise is passed on.
         """
 
         def work(cancelled: threading.Event) -> None:
-            with self._open(url, {"Accept-Encoding": "identity"}) as response:
-                for chunk in self._chunks(response, url, limit, cancelled):
+            response, start = self._open_at(url, offset if offset < limit else 0)
+            with response:
+                if begin is not None and not cancelled.is_set():
+                    begin(start)
+                for chunk in self._chunks(response, url, limit, cancelled, start):
                     sink(chunk)
 
-        _within(deadline, url, work)
+        within(deadline, url, work)
 
-    def _open(self, url: str, headers: dict[str, str]) -> requests.Response:
-        """A response with status 200 or 304 whose body is not read yet; redirects followed."""
+    def _open_at(self, url: str, offset: int) -> tuple[requests.Response, int]:
+        """A response, and the offset at which its body begins."""
+        plain = {"Accept-Encoding": "identity"}
+        if offset > 0:
+            response = self._open(url, {**plain, "Range": f"bytes={offset}-"})
+            if response.status_code == _OK:
+                return response, 0
+            if continues(response, offset):
+                return response, offset
+            response.close()  # another part than was asked for, or none: the whole instead
+        return self._open(url, plain), 0
+
+    def _open(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+        """A response whose status answers these headers and whose body is not read yet; redirects followed."""
         target = url
         for _ in range(_MAX_REDIRECTS + 1):
             response = self._send(target, headers)
             if response.status_code not in _REDIRECTS:
-                _check_status(response, target, conditional="If-None-Match" in headers)
+                check_status(response, target, headers)
                 return response
             location = response.headers.get("Location", "")
             response.close()
-            target = _redirected(target, location)
+            target = redirected(target, location)
         raise FetchError(
             f"{shown(url)}: more than {_MAX_REDIRECTS} redirects", hint="Configure the final URL."
         )
 
-    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
+    def _send(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         self.usage.requests += 1
         try:
             response = self._session.get(
-                url, headers=headers, stream=True, timeout=self._socket_timeout, allow_redirects=False
+                url, headers=dict(headers), stream=True, timeout=self._socket_timeout, allow_redirects=False
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as e:
+            asked = getattr(e, "request", None)
+            if asked is not None:  # who reports errors with all that hangs on them shall find no token there
+                asked.headers.pop(_AUTHORIZATION, None)
             raise FetchError(f"{shown(url)}: {cause_of(e)}", hint="Check the URL and the network.") from e
         return response
 
     def _chunks(
-        self, response: requests.Response, url: str, limit: int, cancelled: threading.Event
+        self, response: requests.Response, url: str, limit: int, cancelled: threading.Event, start: int = 0
     ) -> Iterator[bytes]:
         """The decoded body. `read1` returns what has arrived, so that a drip cannot hold the deadline up."""
         received = 0
@@ -232,7 +282,7 @@ class Transport:
                 if not chunk or cancelled.is_set():  # the caller has given up: leave its sink alone
                     break
                 received += len(chunk)
-                if received > limit:
+                if start + received > limit:
                     raise TooLargeError(
                         f"{shown(url)}: the body is longer than the {limit} bytes allowed; reading stopped there"
                     )
@@ -241,98 +291,3 @@ class Transport:
             raise FetchError(f"{shown(url)}: the body broke off: {cause_of(e)}", hint="Try again.") from e
         finally:
             self.usage.bytes += received
-
-
-def shown(url: str) -> str:
-    """A URL as it may appear in messages: without credentials, query and fragment."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "a malformed URL"
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def cause_of(error: BaseException) -> str:
-    """A short reason without object addresses."""
-    text = str(error)
-    for name, reason in (
-        (_NOT_PUBLIC, f"{_NOT_PUBLIC}, and only public ones are asked"),
-        ("NameResolutionError", UNRESOLVED),
-        ("ConnectTimeout", "no connection in time"),
-        ("timed out", "no answer in time"),
-        ("Connection refused", "connection refused"),
-        ("IncompleteRead", "fewer bytes than announced"),
-        ("Connection reset", "connection reset"),
-        ("RemoteDisconnected", "the host closed the connection without an answer"),
-        ("CERTIFICATE_VERIFY_FAILED", "the TLS certificate could not be verified"),
-    ):
-        if name in text or name in type(error).__name__:
-            return reason
-    return type(error).__name__
-
-
-def _check_status(response: requests.Response, url: str, *, conditional: bool) -> None:
-    status = response.status_code
-    if status == _OK or (status == _NOT_MODIFIED and conditional):
-        return
-    retry_after = _retry_after(response.headers.get("Retry-After"))
-    response.close()
-    if status in _ABSENT:
-        raise NotFetchedError(f"{shown(url)}: HTTP {status}", status=status, hint="Check the URL.")
-    hint = "Try again later." if status in _BUSY else "Check the URL."
-    if retry_after is not None:
-        hint = f"The host asks to wait {retry_after:.0f} seconds."
-    raise FetchError(f"{shown(url)}: HTTP {status}", status=status, retry_after=retry_after, hint=hint)
-
-
-def _retry_after(text: str | None) -> float | None:
-    """Seconds out of a Retry-After header (RFC 9110 10.2.3; dates are treated as absent)."""
-    if text is None or not re.fullmatch(r"\s*[0-9]+\s*", text):
-        return None
-    return min(float(text), _MAX_RETRY_AFTER)
-
-
-def _redirected(url: str, location: str) -> str:
-    """The redirect's target, if it keeps the scheme or goes from http to https."""
-    try:
-        target = urljoin(url, location)
-        before, after = urlsplit(url).scheme, urlsplit(target).scheme
-    except ValueError as e:
-        raise FetchError(
-            f"{shown(url)}: redirects to a malformed URL", hint="Configure a URL that answers itself."
-        ) from e
-    if not location or (after != before and (before, after) != ("http", "https")):
-        raise FetchError(
-            f"{shown(url)}: redirects from {before} to {after or 'nowhere'}, which is refused",
-            hint="Configure a URL that answers itself.",
-        )
-    return target
-
-
-def _within(deadline: Deadline, url: str, work: Callable[[threading.Event], R]) -> R:
-    """Run `work` in a thread and give up at the deadline, whatever it hangs in (DNS, TLS, headers, body)."""
-    late = FetchError(
-        f"{shown(url)}: not complete within the deadline",
-        hint="The host is slow or stuck; try again or use a mirror.",
-    )
-    if not deadline.remaining():
-        raise late
-    cancelled = threading.Event()
-    results: list[R] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work(cancelled))
-        except BaseException as e:  # noqa: BLE001  (handed to the caller's thread below)
-            errors.append(e)
-
-    thread = threading.Thread(target=run, daemon=True, name="registry-fetch")
-    thread.start()
-    thread.join(deadline.remaining())
-    if thread.is_alive():
-        cancelled.set()
-        raise late
-    if errors:
-        raise errors[0]
-    return results[0]

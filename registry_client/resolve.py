@@ -153,18 +153,12 @@ def choose(plugin_id: str, infos: Sequence[VersionInfo], range_text: str | None,
     passed: list[str] = []
     last: Choice | None = None
     for info in fitting:
-        why_not = _why_not(info, host)
-        if not why_not:
+        reason = why_not(info, host)
+        if not reason:
             return Choice(info)
-        if (
-            info.standing.meaning.by_range is Use.LAST
-            and info.problem is None
-            and not unmet(info.line.requires, host)
-        ):
-            last = last or Choice(
-                info, (f"{plugin_id} {info.version} is deprecated: {info.standing.reason}",)
-            )
-        passed.append(f"{info.version}: {why_not}")
+        if is_last_resort(info, host):
+            last = last or Choice(info, (describe(info),))
+        passed.append(f"{info.version}: {reason}")
     if last is not None:
         return last
     raise _nothing(plugin_id, range_text, infos, passed)
@@ -179,21 +173,20 @@ def _exact(plugin_id: str, version: str, infos: Sequence[VersionInfo], host: Hos
         use = info.standing.meaning.exact
         if use is Use.NO:
             raise YankedError(
-                f"{plugin_id} {version} is {info.standing.status}: {info.standing.reason or 'no reason given'}",
+                describe(info),
                 hint=f"Choose another version: 'plugin versions {plugin_id}'.",
             )
         missing = unmet(info.line.requires, host)
         if missing:
             raise NotFoundError(f"{plugin_id} {version} needs {'; '.join(missing)}")
-        warnings = (f"{plugin_id} {version} is {info.standing.status}: {info.standing.reason}",)
-        return Choice(info, warnings if use is Use.WARN else ())
+        return Choice(info, (describe(info),) if use is Use.WARN else ())
     raise NotFoundError(
         f"{plugin_id} has no version {version}", hint=f"See what there is: 'plugin versions {plugin_id}'."
     )
 
 
-def _why_not(info: VersionInfo, host: Host) -> str:
-    """Why a version is not chosen by range; empty if it is."""
+def why_not(info: VersionInfo, host: Host) -> str:
+    """Why a version is not chosen by range; empty if it is. A deprecated one is not, but see `is_last_resort`."""
     if info.problem is not None:
         return str(info.problem)
     standing = info.standing
@@ -201,10 +194,49 @@ def _why_not(info: VersionInfo, host: Host) -> str:
     if use is Use.CHANNEL and host.channel != "testing":
         return "in testing"
     if use in {Use.NO, Use.LAST}:
-        return f"{standing.status}{f' ({standing.reason})' if standing.reason else ''}"
+        return _said(standing)
     if use is Use.ROLLOUT and not in_rollout(host.install_id, info.id, info.version, standing.rollout):
         return f"rolled out to {standing.rollout} %, and this installation is not among them"
-    missing = unmet(info.line.requires, host)
+    return _lacking(info.line.requires, host)
+
+
+def why_not_exactly(info: VersionInfo, host: Host) -> str:
+    """Why a version is not chosen although exactly it is asked for; empty if it is."""
+    if info.problem is not None:
+        return str(info.problem)
+    if info.standing.meaning.exact is Use.NO:
+        return _said(info.standing)
+    return _lacking(info.line.requires, host)
+
+
+def why_not_kept(info: VersionInfo, host: Host) -> str:
+    """Why a version that is locked already cannot stay; empty if it can.
+
+    A release document that does not verify takes nothing away from a locked version: no release can refuse one, only a
+    block can, and blocks are in the standing whatever the release says.
+    """
+    if info.standing.meaning.locked is Use.NO:
+        return _said(info.standing)
+    return _lacking(info.line.requires, host)
+
+
+def is_last_resort(info: VersionInfo, host: Host) -> bool:
+    """Whether a version is chosen by range if nothing else fits."""
+    last = info.standing.meaning.by_range is Use.LAST
+    return last and info.problem is None and not unmet(info.line.requires, host)
+
+
+def describe(info: VersionInfo) -> str:
+    """A sentence on how a version stands, and why."""
+    return f"{info.id} {info.version} is {info.standing.status}: {info.standing.reason or 'no reason given'}"
+
+
+def _said(standing: Standing) -> str:
+    return f"{standing.status}{f' ({standing.reason})' if standing.reason else ''}"
+
+
+def _lacking(requires: Requires | None, host: Host) -> str:
+    missing = unmet(requires, host)
     return f"needs {'; '.join(missing)}" if missing else ""
 
 
@@ -253,7 +285,7 @@ def choose_update(infos: Sequence[VersionInfo], installed: str, host: Host) -> U
         if parse_version(info.version) > have
         and (prereleases or not is_prerelease(info.version))
         and info.standing.push
-        and not _why_not(info, host)
+        and not why_not(info, host)
     ]
     if not offered:
         return None

@@ -29,7 +29,8 @@ from registry_client.store import Directories, Store, View
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry_client.hosts import Fetcher
+    from registry_client.credentials import Credentials
+    from registry_client.hosts import Fetcher, Received
     from registry_client.http import Body
     from registry_client.trust import TargetRef, Trust, TrustedView
 
@@ -73,6 +74,7 @@ class Session:
         directories: where state and cache are.
         settings: how to behave.
         transport: reaches the hosts; by default HTTP.
+        credentials: what that HTTP sends to whom.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Session:
         directories: Directories,
         settings: Settings,
         transport: Fetcher | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self.urls = tuple(check_base_url(url) for url in urls)
         self.settings = settings
@@ -92,7 +95,7 @@ class Session:
         self._view: TrustedView | None = None
         self._checked_at = float("-inf")
         self._not_before = float("-inf")
-        self._hosts = Hosts(self.urls, self._mirrors, transport)
+        self._hosts = Hosts(self.urls, self._mirrors, transport, credentials)
         self.statements = Statements(
             self.find,
             self.read,
@@ -328,10 +331,18 @@ class Session:
         size: int,
         sink: Callable[[bytes], object],
         restart: Callable[[], object],
+        received: Received | None = None,
     ) -> None:
         """A large file, piece by piece; `Hosts.download` documents the arguments."""
-        timeout = self.settings.download_timeout
-        self._hosts.download(location, digest=digest, size=size, timeout=timeout, sink=sink, restart=restart)
+        self._hosts.download(
+            location,
+            digest=digest,
+            size=size,
+            timeout=self.settings.download_timeout,
+            sink=sink,
+            restart=restart,
+            received=received,
+        )
 
     def retrying(self, work: Callable[[], T]) -> T:
         """Run `work`; if a signed file is missing on the hosts, refresh once and run it again.

@@ -22,7 +22,7 @@ SOURCES = {
     for package in PACKAGES
     for path in sorted((ROOT / package).rglob("*.py"))
 }
-# What touches the world, and the one module of each package that may.
+# What touches the world, and the one module of each package that may; two where Git and other programs are kept apart.
 EDGES: dict[str, dict[str, str]] = {
     "requests": {"registry_client": "registry_client/http.py"},
     "urllib3": {"registry_client": "registry_client/http.py"},
@@ -30,8 +30,10 @@ EDGES: dict[str, dict[str, str]] = {
     "http.client": {},
     "socket": {},
     "tuf.ngclient": {"registry_client": "registry_client/trust.py"},
-    "subprocess": {"publisher": "publisher/git.py"},
+    "subprocess": {"publisher": "publisher/git.py publisher/process.py"},
     "github": {"publisher": "publisher/github/connection.py"},
+    "copier": {"publisher": "publisher/scaffold.py"},
+    "plumbum": {"publisher": "publisher/scaffold.py"},
     "os.environ": {"registry_client": "registry_client/cli/env.py", "publisher": "publisher/cli/env.py"},
 }
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
@@ -76,7 +78,7 @@ def _users(name: str) -> set[str]:
 @pytest.mark.parametrize("edge", EDGES)
 def test_each_edge_is_touched_in_one_module_per_package(edge: str) -> None:
     """The network, TUF's updater, processes, GitHub and the environment are each behind one module."""
-    assert _users(edge) <= set(EDGES[edge].values())
+    assert _users(edge) <= set(" ".join(EDGES[edge].values()).split())
 
 
 @pytest.mark.parametrize("edge", ["requests", "tuf.ngclient", "subprocess", "os.environ"])

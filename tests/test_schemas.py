@@ -216,7 +216,7 @@ BAD = [
     ("index", "bits", "0101010101", "$.bits", "expected 1 to 9 bits"),
     ("registry", "plugins/0/manifestUrl", ..., "$.plugins[0].manifestUrl", "is required, but missing"),
     ("source", "signatures", [], "$.signatures", "is filled in by publishing; leave it out"),
-    ("source", "artifacts/0/path", "x", "$.artifacts[0]", "exactly one of pack, path and url with digest"),
+    ("source", "artifacts/0/path", "x", "$.artifacts[0]", "exactly one of pack, path, build and url with digest"),
     ("source", "artifacts/0/pack", "../up", "$.artifacts[0].pack", "expected '.' or a relative path"),
     ("source", "artifacts/1/path", "/etc/passwd", "$.artifacts[1].path", "expected a relative path"),
     ("source", "artifacts/2/size", ..., "$.artifacts[2]", "expected"),

@@ -272,7 +272,7 @@ def test_several_archives_have_names_of_their_own(tmp_path: Path) -> None:
     entries = [{"ecosystem": kind, "pack": kind} for kind in ("python", "wordpress")]
     for kind in ("python", "wordpress"):
         (tmp_path / kind).mkdir()
-        (tmp_path / kind / "file").write_bytes(b"")
+        (tmp_path / kind / "x.php").write_text("<?php\n/*\nPlugin Name: X\nVersion: 0\n*/\n")
     source = load_source(write(tmp_path, {**PLUGIN, "artifacts": entries}))
     found = [read_artifact(source, index, version="1.0.0") for index in range(2)]
     assert [item and item[0] for item in found] == ["x-1.0.0-python.zip", "x-1.0.0-wordpress.zip"]

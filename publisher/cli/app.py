@@ -8,6 +8,8 @@ import typer
 
 from publisher.cli import (
     importing,
+    new,
+    pack,
     plugins,
     policy,
     publish,
@@ -40,8 +42,9 @@ registry_app = typer.Typer(
     no_args_is_help=True,
 )
 _PLUGIN_COMMANDS: tuple[Callable[..., None], ...] = (
+    new.new,
     plugins.check,
-    plugins.pack,
+    pack.pack,
     publish.publish,
     status.set_status,
     status.yank,

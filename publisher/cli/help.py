@@ -10,8 +10,20 @@ if TYPE_CHECKING:
     import typer
 
 _TEXTS: dict[str, tuple[str, ...]] = {
+    "new": (
+        "Make a plugin out of a template.",
+        "publisher new sms",
+        "publisher new chatbox --style chat --db postgres --author Acme",
+        "publisher new board --template remote-ui --style dashboard",
+        "publisher new --update board",
+    ),
     "check": ("Say everything that is wrong with a plugin.", "publisher check examples/calendar"),
-    "pack": ("Pack a plugin's archives, reproducibly.", "publisher pack examples/hello-world"),
+    "pack": (
+        "Pack a plugin's archives, reproducibly.",
+        "publisher pack examples/hello-world",
+        "publisher pack examples/wp-bridge --version 1.1.0",
+        "publisher pack --no-isolation --output build/archives",
+    ),
     "publish": (
         "Sign a version and offer it to a registry.",
         "publisher publish --to ../registry --key publisher.pem",

@@ -1,4 +1,4 @@
-"""Commands for plugin authors that reach no registry: check, pack, keygen, sign."""
+"""Commands for plugin authors that reach no registry: check, keygen, sign."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from publisher.cli.common import (
     load_signers,
     note,
     problems_json,
-    wanted_version,
 )
-from registry_client.errors import ConfigError, DocumentError, PublishError
+from registry_client.errors import ConfigError, DocumentError
 from registry_client.store import write_atomic
 
 
@@ -35,39 +34,6 @@ def check(path: SourceArgument = Path(), json_output: JsonOption = False) -> Non
     emit({"path": str(path), "problems": problems_json(problems)}, f"{path}: no problems")
     if problems:
         raise typer.Exit(DocumentError.exit_code)
-
-
-def pack(
-    path: SourceArgument = Path(),
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder for the archives; default: dist."),
-    ] = None,
-    version: Annotated[
-        str | None, typer.Option("--version", metavar="VERSION", help="Instead of the manifest's.")
-    ] = None,
-    json_output: JsonOption = False,
-) -> None:
-    """Pack a plugin's archives, reproducibly: the same tree gives the same bytes on any machine."""
-    from publisher.pack import digest_and_size
-    from publisher.source import load_source, read_artifact
-
-    source = load_source(path)
-    wanted = wanted_version(source, version, None)
-    folder = output if output is not None else source.folder / "dist"
-    rows = []
-    for index, item in enumerate(source.model.artifacts or ()):
-        found = read_artifact(source, index, version=wanted) if item.pack is not None else None
-        if found is not None:
-            name, data = found
-            write_atomic(folder / name, data)
-            digest, size = digest_and_size(data)
-            rows.append({"path": str(folder / name), "digest": digest, "size": size})
-    if not rows:
-        raise PublishError(
-            f"{source.path}: no artifact is to be packed", hint="Add an artifact with 'pack' to the manifest."
-        )
-    emit({"archives": rows}, "\n".join(f"{r['path']}  {r['digest']}  {r['size']} bytes" for r in rows))
 
 
 def keygen(

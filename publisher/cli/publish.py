@@ -38,6 +38,7 @@ from publisher.cli.offer import (
     delivery_of,
     send,
 )
+from publisher.cli.pack import NoIsolationOption, builder
 from publisher.delivery import Delivery, Placement, Way
 from publisher.set_status import Change
 from registry_client.errors import ConfigError
@@ -81,6 +82,7 @@ def publish(
             "--artifact-url", metavar="TEMPLATE", help="Where archives are placed: {id}, {version}, {name}."
         ),
     ] = None,
+    no_isolation: NoIsolationOption = False,
     tag: TagOption = None,
     check_health: Annotated[
         bool,
@@ -120,7 +122,9 @@ def publish(
     delivery = delivery_of(to, branch, pull_request, import_, tag, wanted)
     placement = _placement(artifacts, artifact_url, delivery)
     url = _release_url(delivery) if placement is Placement.RELEASE else artifact_url
-    publication = Publication(source, wanted, change, signers, env.provenance(), url)
+    publication = Publication(
+        source, wanted, change, signers, env.provenance(), url, builder(isolated=not no_isolation)
+    )
     if not dry_run:
         delivery.check_token()
     now = env.now()

@@ -48,8 +48,19 @@ class TreeTransport:
             raise TooLargeError(f"{url}: longer than {limit} bytes")
         return Body(data, None)
 
-    def get_into(self, url: str, sink: Callable[[bytes], object], *, limit: int, deadline: Deadline) -> None:
-        """The bytes at a URL, into `sink`."""
+    def get_into(
+        self,
+        url: str,
+        sink: Callable[[bytes], object],
+        *,
+        limit: int,
+        deadline: Deadline,
+        offset: int = 0,  # noqa: ARG002
+        begin: Callable[[int], object] | None = None,
+    ) -> None:
+        """The bytes at a URL, always all of them, into `sink`."""
+        if begin is not None:
+            begin(0)
         sink(self.get(url, limit=limit, deadline=deadline).data)
 
 

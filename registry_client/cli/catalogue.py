@@ -1,4 +1,4 @@
-"""The commands that look things up: `search`, `info`, `versions`, `outdated`."""
+"""The commands that look things up: `search`, `info`, `versions`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,13 @@ from registry_client.cli.options import (  # noqa: TC001  (typer reads annotatio
 )
 from registry_client.cli.output import error_json
 from registry_client.cli.search import run_search
-from registry_client.cli.state import State, parse_exact, parse_spec, state_of
-from registry_client.errors import RegistryError
+from registry_client.cli.state import parse_spec, state_of
 
 if TYPE_CHECKING:
     from registry_client.cli.output import Output
-    from registry_client.client import RegistryClient, Resolution
+    from registry_client.client import Resolution
     from registry_client.models.manifest import Manifest
-    from registry_client.resolve import Update, VersionInfo
-
-OUTDATED_EXIT = 20
+    from registry_client.resolve import VersionInfo
 
 
 def search(
@@ -173,97 +170,3 @@ def version_json(one: VersionInfo) -> dict[str, Any]:
         if problem
         else None,
     }
-
-
-def outdated(
-    ctx: typer.Context,
-    specs: Annotated[
-        list[str], typer.Argument(metavar="ID==VERSION", help="What is installed.", show_default=False)
-    ],
-    exit_code: Annotated[
-        bool, typer.Option("--exit-code", help=f"Exit with {OUTDATED_EXIT} if an update is offered.")
-    ] = False,
-    _json: JsonFlag = False,
-) -> None:
-    """Say which of these versions this installation is offered an update for.
-
-    Rollouts and the publisher's wish to push decide, so two installations can get different answers.
-    The exit code is 0 whether or not something is outdated, unless --exit-code is given. A plugin that cannot
-    be judged is reported, the others are judged all the same, and the exit code is that of the first error.
-    """
-    state = state_of(ctx)
-    pairs = [parse_exact(spec) for spec in specs]
-    client = state.client(choosing=True)
-    found, current, failed = [], [], []
-    for plugin_id, version in pairs:
-        try:
-            update = _judge(state, client, plugin_id, version)
-            changelog = client.update_manifest(update).model.changelog if update else None
-        except RegistryError as e:
-            failed.append((plugin_id, version, e))
-        else:
-            if update is None:
-                current.append({"id": plugin_id, "installed": version})
-            else:
-                found.append((update, changelog or ""))
-    _report_outdated(state, found, current, failed)
-    state.used(client)
-    if failed:
-        raise typer.Exit(failed[0][2].exit_code)
-    if found and exit_code:
-        raise typer.Exit(OUTDATED_EXIT)
-
-
-def _judge(state: State, client: RegistryClient, plugin_id: str, version: str) -> Update | None:
-    """The update offered; warns if the installed version is not to be used any more."""
-    from registry_client.status import Status
-
-    installed = next((one for one in client.versions(plugin_id) if one.version == version), None)
-    if installed is None:
-        state.output.warn(f"{plugin_id} {version} is not in this registry")
-    elif installed.standing.status not in {Status.RELEASED, Status.STAGED, Status.TESTING}:
-        reason = f": {installed.standing.reason}" if installed.standing.reason else ""
-        state.output.warn(
-            f"{plugin_id} {version}, which is installed, is {installed.standing.status}{reason}"
-        )
-    return client.check_update(plugin_id, version)
-
-
-def _report_outdated(
-    state: State,
-    found: list[tuple[Update, str]],
-    current: list[dict[str, str]],
-    failed: list[tuple[str, str, RegistryError]],
-) -> None:
-    output = state.output
-    document = {
-        "outdated": [
-            {
-                "id": update.info.id,
-                "installed": update.installed,
-                "available": update.info.version,
-                "force": update.force,
-                "publishedAt": update.info.line.published_at,
-                "payloadDigest": update.info.line.manifest.payload_digest,
-                "changelog": changelog,
-            }
-            for update, changelog in found
-        ],
-        "current": current,
-        "failed": [
-            {"id": i, "installed": v, "error": error_json(e.kind, e.message, e.hint, e.exit_code)}
-            for i, v, e in failed
-        ],
-    }
-    lines = []
-    for update, changelog in found:
-        name = text.paint(update.info.id, "bold", enabled=output.coloured)
-        force = " (the publisher asks to apply it without waiting)" if update.force else ""
-        lines.append(f"{name} {update.installed} -> {update.info.version}{force}")
-        lines += [f"  {line}" for line in text.clean_lines(changelog)]
-    output.result(document, lines)
-    for _, _, e in failed:
-        if not output.as_json:
-            output.error(e)
-    if not found and not failed:
-        output.note("nothing is outdated")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,19 @@ REGISTRY = "PLUGIN_REGISTRY_URL"
 ROOT = "PLUGIN_REGISTRY_ROOT"
 HOME = "PLUGIN_REGISTRY_HOME"
 ALLOW_DEV_KEYS = "PLUGIN_REGISTRY_ALLOW_DEV_KEYS"
+TOKEN = "PLUGIN_REGISTRY_TOKEN"  # noqa: S105  (a name, not a secret)
 _COMPLETE = "_PLUGIN_COMPLETE"
+_PROCESS = frozenset(
+    {
+        "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP",
+        "SYSTEMROOT", "SYSTEMDRIVE", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA",
+        "HOMEDRIVE", "HOMEPATH", "XDG_CONFIG_HOME",
+        "SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS",
+        "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH",
+        "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_PROXY_COMMAND",
+        "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    }
+)  # fmt: skip
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"", "0", "false", "no", "off"})
 
@@ -32,6 +45,8 @@ class Environment:
         allow_dev_keys: the text of the switch, as it was set.
         completing: whether a shell asks for completions, which typer answers.
         colour: True or False where someone insists, None to decide by the terminal.
+        netrc: the netrc file that someone chose, or None for the one in the home directory.
+        tokens: read tokens by the names of their variables; never shown.
     """
 
     registry: str = ""
@@ -40,6 +55,19 @@ class Environment:
     allow_dev_keys: str = ""
     completing: bool = False
     colour: bool | None = None
+    netrc: Path | None = None
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def token(self, name: str = "", *, only: bool = True) -> str:
+        """The read token of a registry: PLUGIN_REGISTRY_TOKEN_<NAME>, else PLUGIN_REGISTRY_TOKEN; empty where there is none.
+
+        Args:
+            name: what the project calls the registry; empty for one that was given on the command line.
+            only: whether it is the only registry. With several the variable without a name is not used: it does not say
+                whose token it holds, and one registry must not be sent another's.
+        """
+        named = self.tokens.get(token_variable(name), "") if name else ""
+        return named or (self.tokens.get(TOKEN, "") if only else "")
 
     @property
     def dev_keys_allowed(self) -> bool:
@@ -57,6 +85,23 @@ class Environment:
         return text in _YES
 
 
+def token_variable(name: str) -> str:
+    """The variable that holds the token of a registry of this name: upper case, `_` for what a variable's name cannot hold."""
+    return f"{TOKEN}_{re.sub(r'[^A-Z0-9]', '_', name.upper())}"
+
+
+def process_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables that a Git process needs to reach a repository as its owner does: programs, home, keys, proxies.
+
+    No others: neither tokens nor what would point Git at another repository.
+
+    Args:
+        environ: the variables; by default those of this process.
+    """
+    env = os.environ if environ is None else environ
+    return {name: value for name, value in env.items() if name.upper() in _PROCESS}
+
+
 def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
     """What the environment says.
 
@@ -72,6 +117,8 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         allow_dev_keys=env.get(ALLOW_DEV_KEYS, ""),
         completing=_COMPLETE in env,
         colour=_colour(env),
+        netrc=Path(env["NETRC"]) if env.get("NETRC") else None,
+        tokens={n: value for n, value in env.items() if value and (n == TOKEN or n.startswith(f"{TOKEN}_"))},
     )
 
 

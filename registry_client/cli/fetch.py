@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry_client.cli import text
-from registry_client.cli.options import JsonFlag, Spec, complete_id
+from registry_client.cli.installed import verify_installed
+from registry_client.cli.options import JsonFlag, Spec, complete_installed
 from registry_client.cli.progress import progress_bars
-from registry_client.cli.state import parse_exact, parse_spec, state_of
+from registry_client.cli.state import State, parse_exact, parse_spec, state_of
+from registry_client.names import check_plugin_id
 
 if TYPE_CHECKING:
     from registry_client.cli.output import Output
@@ -73,31 +75,49 @@ def download(
 
 def verify(
     ctx: typer.Context,
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="A manifest, a release, or an artifact.", show_default=False),
-    ],
-    spec: Annotated[
-        str | None,
+    what: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="ID[==VERSION]",
-            help="What it should be of; by default what it says itself, or its name: ID-VERSION.zip.",
-            autocompletion=complete_id,
+            metavar="[FILE [ID[==VERSION]] | ID...]",
+            help="A manifest, a release or an artifact, and what it should be of; or installed plugins, by default all.",
+            autocompletion=complete_installed,
             show_default=False,
         ),
     ] = None,
     _json: JsonFlag = False,
 ) -> None:
-    """Check that a file is exactly what was published, and say of which plugin, version and publisher it is.
+    """Prove that installed plugins, or a file, are exactly what was published.
 
-    A manifest or release is held against the index and its publisher's keys. Any other file is looked for, by
-    its digest, among the artifacts that the plugin's signed manifests name. The exit code is 6 if it is not
-    what was published. A yanked or blocked version still verifies, with a warning: being genuine is not being
-    fit for use.
+    Of an installed plugin everything is checked from the publisher's signature to each file on this machine, and
+    whether it is blocked, which disables it where the block says so. A file is held against the index: a
+    manifest or release as it is, any other by its digest among the artifacts that the signed manifests name.
+    The exit code is 6 if something is not what was published, or is blocked. A yanked version still verifies, with
+    a warning: being genuine is not being fit for use.
     """
+    state = state_of(ctx)
+    given = what or []
+    if not given or (_names_plugins(given) and state.project_path() is not None):
+        verify_installed(state, given)
+        return
+    if len(given) > 2:  # noqa: PLR2004  (a file and what it should be of)
+        raise typer.BadParameter(
+            f"expected one file, or installed plugins; {given[0]!r} is no id of one", ctx=ctx
+        )
+    _verify_file(state, Path(given[0]), given[1] if given[1:] else None)
+
+
+def _names_plugins(given: list[str]) -> bool:
+    """Whether ids were given. A file of that name comes first; an id is no path with a dot or a slash."""
+    try:
+        return all(check_plugin_id(name) for name in given) and not Path(given[0]).is_file()
+    except (ValueError, OSError):
+        return False
+
+
+def _verify_file(state: State, file: Path, spec: str | None) -> None:
+    """Check that a file is exactly what was published, and say of which plugin, version and publisher it is."""
     from registry_client.verify_file import verify_file
 
-    state = state_of(ctx)
     plugin_id, version = None, None
     if spec is not None:
         plugin_id, range_text = parse_spec(spec)

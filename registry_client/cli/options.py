@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from registry_client.cli.env import read_environment
+
+if TYPE_CHECKING:
+    from registry_client.installer.project_model import Project
 
 IDS_SHOWN = 200
 
@@ -16,22 +20,74 @@ def complete_id(ctx: typer.Context, incomplete: str) -> list[str]:
     from registry_client.catalogue import CATALOGUE_PATH, parse_catalogue
     from registry_client.digest import Digest
     from registry_client.errors import RegistryError
+    from registry_client.installer.nearest import read_registries
     from registry_client.store import Directories, Store
 
     environment = read_environment()
-    parent = ctx.parent.params if ctx.parent else {}
-    url = parent.get("registry") or environment.registry
     try:
-        store = Store(Directories.default(environment.home), url)
+        url = _options(ctx).get("registry") or environment.registry
+        path = None if url else _project_path(ctx)
+        first = next(iter(read_registries(path).values()), None) if path is not None else None
+        store = Store(Directories.default(environment.home), first.url if first is not None else url)
         view = store.read_view()
         data = store.read_object(Digest(view.catalogue)) if view else None
         entries = parse_catalogue(data, CATALOGUE_PATH) if data else []
-    except (RegistryError, ValueError):  # a completion never fails aloud
+    except (RegistryError, OSError, ValueError):  # a completion never fails aloud
         return []
     return [entry.id for entry in entries if entry.id.startswith(incomplete)][:IDS_SHOWN]
 
 
+def complete_installed(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Ids of the project's installed plugins that begin like this. No network."""
+    from registry_client.errors import RegistryError
+    from registry_client.installer.area import Area
+
+    try:
+        project = _project(ctx)
+        plugins = Area(project.host.folder).read_record().plugins if project is not None else {}
+    except (RegistryError, OSError, ValueError):
+        return []
+    return [plugin_id for plugin_id in sorted(plugins) if plugin_id.startswith(incomplete)][:IDS_SHOWN]
+
+
+def complete_wanted(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Ids in plugins.toml that begin like this. No network."""
+    from registry_client.errors import RegistryError
+
+    try:
+        project = _project(ctx)
+    except (RegistryError, OSError, ValueError):
+        return []
+    names = project.plugins if project is not None else ()
+    return [plugin_id for plugin_id in names if plugin_id.startswith(incomplete)][:IDS_SHOWN]
+
+
+def _options(ctx: typer.Context) -> dict[str, object]:
+    return ctx.parent.params if ctx.parent else {}
+
+
+def _project_path(ctx: typer.Context) -> Path | None:
+    from registry_client.installer.nearest import find_project, named_project
+
+    given = _options(ctx).get("project")
+    return named_project(Path(str(given))) if given else find_project(Path())
+
+
+def _project(ctx: typer.Context) -> Project | None:
+    from registry_client.installer.project import load_project
+
+    path = _project_path(ctx)
+    return load_project(path) if path is not None else None
+
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout and nothing else.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be changed.")]
+AllowUnsigned = Annotated[
+    bool, typer.Option("--allow-unsigned", help="Accept unsigned sources that are new or have new content.")
+]
+AcceptPermissions = Annotated[
+    bool, typer.Option("--accept-permissions", help="Accept upgrades that ask for more permissions.")
+]
 Spec = Annotated[
     str,
     typer.Argument(
@@ -43,4 +99,10 @@ Spec = Annotated[
 ]
 PluginIdArgument = Annotated[
     str, typer.Argument(metavar="ID", help="A plugin id.", autocompletion=complete_id, show_default=False)
+]
+InstalledIds = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID...", help="Installed plugins.", autocompletion=complete_installed, show_default=False
+    ),
 ]

@@ -61,6 +61,11 @@ class Output:
         """Whether someone watches stderr."""
         return not self.as_json and sys.stderr.isatty()
 
+    @property
+    def interactive(self) -> bool:
+        """Whether someone can be asked: a terminal on stdin and on stderr, and no document was wanted."""
+        return not self.as_json and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
     def _wants_colour(self, stream: TextIO) -> bool:
         return stream.isatty() if self._colour is None else self._colour
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from registry_client.cli.state import State
 
-_WITH_VALUE = {"--registry", "--root", "--mirror"}
+_WITH_VALUE = {"--project", "--registry", "--root", "--mirror"}
 
 
 def parse_plain(arguments: Sequence[str], state: State) -> list[str] | None:
@@ -40,6 +40,7 @@ def parse_plain(arguments: Sequence[str], state: State) -> list[str] | None:
     words = [word for word in rest[1:] if word != "--json"]
     if not rest or any(word.startswith("-") for word in words):
         return None
+    state.project_option = Path(values["--project"][-1]) if "--project" in values else None
     state.registry = values.get("--registry", [""])[-1]
     state.root = Path(values["--root"][-1]) if "--root" in values else None
     state.mirrors = tuple(values.get("--mirror", ()))

@@ -1,4 +1,4 @@
-"""What one run of the command knows: its options, its streams, and how a client is made of them."""
+"""What one run of the command knows: its options, its streams, its project, and how clients and installers are made of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from registry_client.errors import ConfigError
 from registry_client.names import check_plugin_id, check_range, check_version
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import typer
 
     from registry_client.cli.output import Output
     from registry_client.client import RegistryClient
+    from registry_client.credentials import Credentials
+    from registry_client.installer.installer import Installer
+    from registry_client.installer.project_model import Project, RegistryConfig
+    from registry_client.installer.registries import Access
     from registry_client.resolve import Host
     from registry_client.store import Directories
 
@@ -31,11 +37,12 @@ class State:
     Attributes:
         output: the streams.
         environment: what the environment says.
+        project_option: a plugins.toml or its folder; None where it was not given.
         registry: the registry's URL; empty where it was not given.
         root: the pinned root; None where it was not given.
         mirrors: further URLs.
         allow_dev_keys: accept development keys.
-        channel: `stable` or `testing`.
+        channel: `stable` or `testing`; empty where it was not given.
         applications: versions of the host application by name.
         prereleases: whether prereleases may be chosen.
         timeout: seconds for the network of one call.
@@ -43,11 +50,12 @@ class State:
 
     output: Output
     environment: env.Environment
+    project_option: Path | None = None
     registry: str = ""
     root: Path | None = None
     mirrors: tuple[str, ...] = ()
     allow_dev_keys: bool = False
-    channel: str = "stable"
+    channel: str = ""
     applications: dict[str, str] = field(default_factory=dict)
     prereleases: bool = False
     timeout: float = 30.0
@@ -58,45 +66,153 @@ class State:
 
         return Directories.default(self.environment.home)
 
-    def client(self, *, choosing: bool = False) -> RegistryClient:
+    # -- the project ----------------------------------------------------------------------------------------------
+
+    def project_path(self) -> Path | None:
+        """The plugins.toml that is meant: the one given, else the nearest upwards from here; None where there is none."""
+        from registry_client.installer.nearest import find_project, named_project
+
+        if self.project_option is not None:
+            return named_project(self.project_option)
+        return find_project(Path())
+
+    def project(self) -> Project | None:
+        """What the project says; None where there is none.
+
+        Raises:
+            ConfigError: it cannot be read. DocumentError: it breaks its rules.
+        """
+        path = self.project_path()
+        if path is None:
+            return None
+        from registry_client.installer.project import load_project
+
+        return load_project(path)
+
+    def installer(self, progress: Callable[[str, int, int], None] | None = None) -> Installer:
+        """The plugins of the project.
+
+        Args:
+            progress: told of downloads.
+
+        Raises:
+            ConfigError: there is no plugins.toml, or it cannot be read. DocumentError: it breaks its rules.
+        """
+        path = self.project_path()
+        if path is None:
+            raise ConfigError(
+                f"{Path.cwd()}: there is no plugins.toml here or in a folder above",
+                hint="Make one: 'plugin init'; or name the project: 'plugin --project DIR …'.",
+            )
+        from registry_client.installer.installer import Installer
+
+        return Installer(path, self.access(), environment=env.process_variables(), progress=progress)
+
+    def access(self) -> Access:
+        """How the registries of the project are reached."""
+        from registry_client.installer.registries import Access
+
+        return Access(
+            self.directories(),
+            self.output.warn,
+            credentials=self.credentials,
+            allow_dev_keys=self.allow_dev_keys or self.environment.dev_keys_allowed,
+            timeout=self.timeout,
+        )
+
+    def credentials(self, config: RegistryConfig) -> Credentials | None:
+        """The read token of a registry of the project, from where its `auth` says.
+
+        Raises:
+            ConfigError: there should be one, but it cannot be had, or not be sent.
+        """
+        if config.auth == "none":
+            return None
+        from registry_client import credentials
+
+        if config.auth == "netrc":
+            return credentials.from_netrc(config.url, self.environment.netrc, config.auth_hosts)
+        if config.auth == "keyring":
+            return credentials.from_keyring(config.url, also=config.auth_hosts)
+        token = self.environment.token(config.name, only=self._only(config))
+        return credentials.from_token(config.url, token, config.auth_hosts) if token else None
+
+    def _only(self, config: RegistryConfig) -> bool:
+        """Whether no other registry is configured, so that the token that names none is meant for this one."""
+        if not self.environment.token():
+            return False
+        from registry_client.installer.nearest import read_registries
+
+        path = self.project_path()
+        known = read_registries(path).values() if path is not None else ()
+        return all(other.url == config.url for other in known)
+
+    # -- the registry that commands without a project ask -----------------------------------------------------------
+
+    def client(self, *, choosing: bool = False, registry: str = "") -> RegistryClient:
         """A client of the configured registry.
 
         Args:
-            choosing: versions will be chosen, for the host that the options describe.
+            choosing: versions will be chosen, for the host that the options or the project describe.
+            registry: its name in the project; by default the one that was given, else the project's first.
 
         Raises:
             ConfigError: no registry or no root of trust is configured, or they cannot be used.
         """
         from registry_client.client import RegistryClient
 
-        url, root = self.url(), self.pinned_root()
+        config, own = self._configured(registry)
         directories = self.directories()
         return RegistryClient(
-            url,
-            root=root,
-            mirrors=self.mirrors,
+            config.url,
+            root=config.root,
+            mirrors=config.mirrors,
             directories=directories,
-            host=self._host(url, directories) if choosing else None,
-            allow_dev_keys=self.allow_dev_keys or self.environment.dev_keys_allowed,
+            host=self._host(config.url, directories, own=own) if choosing else None,
+            allow_dev_keys=config.allow_dev_keys or self.allow_dev_keys or self.environment.dev_keys_allowed,
             timeout=self.timeout,
             download_timeout=max(_DOWNLOAD_TIMEOUT, self.timeout),
             on_warning=self.output.warn,
+            credentials=self.credentials(config),
         )
 
-    def url(self) -> str:
-        """The registry's URL. Raises ConfigError if it was not given."""
+    def configured(self) -> RegistryConfig:
+        """The registry that commands ask: the one of the options, the project's where they give none.
+
+        Raises:
+            ConfigError: there is none, or no root of trust is pinned for it.
+        """
+        return self._configured("")[0]
+
+    def _configured(self, name: str) -> tuple[RegistryConfig, bool]:
+        """The registry, and whether it is one of the project's."""
+        from dataclasses import replace
+
+        from registry_client.installer.project_model import RegistryConfig
+
+        found = self._of_project(name)
+        if found is not None:
+            return replace(found, root=self.root or found.root, mirrors=(*self.mirrors, *found.mirrors)), True
         url = self.registry or self.environment.registry
         if not url:
             raise ConfigError(
                 "no registry is configured",
-                hint=f"Give its URL with 'plugin --registry URL …', or set {env.REGISTRY}.",
+                hint=f"Give its URL with 'plugin --registry URL …', set {env.REGISTRY}, or name it in plugins.toml.",
             )
-        return url
+        return RegistryConfig("", url, self.root or self._environment_root(), self.mirrors), False
 
-    def pinned_root(self) -> Path:
-        """The pinned root. Raises ConfigError if it was not given."""
-        if self.root is not None:
-            return self.root
+    def _of_project(self, name: str) -> RegistryConfig | None:
+        """The project's registry, unless the options or the environment name another: what was typed comes first."""
+        asked = self.registry or (self.environment.registry if self.project_option is None else "")
+        path = self.project_path() if name or not asked else None
+        if path is None:
+            return None
+        from registry_client.installer.nearest import read_registries
+
+        known = read_registries(path)
+        return known.get(name) if name else next(iter(known.values()), None)
+
+    def _environment_root(self) -> Path:
         if self.environment.root:
             return Path(self.environment.root).expanduser()
         raise ConfigError(
@@ -105,16 +221,26 @@ class State:
             f"give it with 'plugin --root FILE …', or set {env.ROOT}.",
         )
 
-    def _host(self, url: str, directories: Directories) -> Host:
+    def _host(self, url: str, directories: Directories, *, own: bool) -> Host:
+        from dataclasses import replace
+
         from registry_client.hosts import check_base_url
         from registry_client.resolve import Host
         from registry_client.store import Store
 
-        return Host(
-            Store(directories, check_base_url(url)).install_id(),
-            channel=self.channel,
-            applications=self.applications,
-            prereleases=self.prereleases,
+        install_id = Store(directories, check_base_url(url)).install_id()
+        project = self.project() if own else None
+        if project is None:
+            host = Host(install_id)
+        else:
+            from registry_client.installer.project import host_of
+
+            host = host_of(project, install_id)
+        return replace(
+            host,
+            channel=self.channel or host.channel,
+            applications={**host.applications, **self.applications},
+            prereleases=self.prereleases or host.prereleases,
         )
 
     def used(self, client: RegistryClient) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import socket
 import struct
 import sys
@@ -48,6 +49,7 @@ class Fault:
         drip: seconds to wait after each byte of the body.
         drip_headers: the same for the headers.
         hang: seconds to wait before answering.
+        whole: send the whole body to who asks for a part of it.
         reset: end with a TCP reset, after `truncate` bytes of the body or before the first byte.
         times: how many requests it hits; None for all.
     """
@@ -64,6 +66,7 @@ class Fault:
     drip: float = 0.0
     drip_headers: float = 0.0
     hang: float = 0.0
+    whole: bool = False
     reset: bool = False
     times: int | None = None
 
@@ -103,6 +106,9 @@ class FaultServer:
             The attribute may be replaced while serving.
         latency: seconds to wait before each answer.
         tls: serve https with this context.
+
+    Attributes:
+        wants: the Authorization header that every request must carry; None where anybody may ask.
     """
 
     def __init__(
@@ -110,6 +116,7 @@ class FaultServer:
     ) -> None:
         self.source: Read = read_folder(source) if isinstance(source, Path) else source
         self.latency = latency
+        self.wants: str | None = None
         self.stopping = threading.Event()
         self._guard = threading.Lock()
         self._faults: dict[str, Fault] = {}
@@ -296,7 +303,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Decide on status, headers and body, then send them."""
         data = self.server.owner.source(path) if fault.body is None else fault.body
         headers = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "max-age=300"}
-        if fault.redirect is not None:
+        wants = self.server.owner.wants
+        if wants is not None and self.headers.get("Authorization") != wants:
+            self._send(401, {**headers, "WWW-Authenticate": "Bearer"}, b"who asks?", fault)
+        elif fault.redirect is not None:
             self._send(fault.status or 302, {**headers, "Location": fault.redirect}, b"", fault)
         elif fault.status is not None:
             self._send(fault.status, headers, fault.body or f"{fault.status}: fault".encode(), fault)
@@ -313,7 +323,23 @@ class _Handler(BaseHTTPRequestHandler):
             ):
                 data = _compressed(data)
                 headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+            elif not fault.whole and self._send_part(headers, data, fault):
+                return
             self._send(200, headers, data, fault)
+
+    def _send_part(self, headers: dict[str, str], data: bytes, fault: Fault) -> bool:
+        """Answer a request for the rest of a file (RFC 9110 14.2); False if this is none."""
+        asked = re.fullmatch(r"bytes=([0-9]+)-", self.headers.get("Range", ""))
+        if asked is None:
+            return False
+        start, size = int(asked[1]), len(data)
+        if start >= size:
+            self._send(416, {**headers, "Content-Range": f"bytes */{size}"}, b"", fault)
+        else:
+            self._send(
+                206, {**headers, "Content-Range": f"bytes {start}-{size - 1}/{size}"}, data[start:], fault
+            )
+        return True
 
     def _send(self, status: int, headers: dict[str, str], body: bytes, fault: Fault) -> None:
         announced = len(body) // 2 if fault.gzip_short else len(body)

@@ -89,6 +89,17 @@ class RawTransport:
         self.usage.bytes += len(data)
         return Body(data, tag)
 
-    def get_into(self, url: str, sink: Callable[[bytes], object], *, limit: int, deadline: Deadline) -> None:
-        """The bytes at a URL, into `sink`."""
+    def get_into(
+        self,
+        url: str,
+        sink: Callable[[bytes], object],
+        *,
+        limit: int,
+        deadline: Deadline,
+        offset: int = 0,  # noqa: ARG002
+        begin: Callable[[int], object] | None = None,
+    ) -> None:
+        """The bytes at a URL, always all of them, into `sink`."""
+        if begin is not None:
+            begin(0)
         sink(self.get(url, limit=limit, deadline=deadline).data)

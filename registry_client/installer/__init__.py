@@ -1,0 +1,1 @@
+"""The host side: a project's plugins, resolved, locked, installed, upgraded, rolled back. `Installer` is its API."""

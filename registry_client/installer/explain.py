@@ -1,0 +1,284 @@
+"""Why no set of versions fits, as chains that a person can follow from plugins.toml down. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registry_client.errors import ConflictError
+from registry_client.installer.candidates import PROJECT, Ask, Candidate, Stock, holds
+from registry_client.names import parse_version
+from registry_client.resolve import exact_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+_COLUMNS = 100
+_VERSIONS = 10
+_LINES = 20
+_TRIALS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Need:
+    """An ask with what it admits. Compared by identity.
+
+    Attributes:
+        ask: who asks for what.
+        top: whether the owner asks, rather than a plugin.
+        stock: the versions that there are; None where there is no such plugin.
+        admitted: the versions that it admits.
+    """
+
+    ask: Ask
+    top: bool
+    stock: Stock | None
+    admitted: frozenset[str]
+
+    @property
+    def id(self) -> str:
+        """The plugin asked for."""
+        return self.ask.id
+
+    def is_met_by(self, candidate: Candidate) -> bool:
+        """Whether a version of the plugin asked for is one that it admits."""
+        return (
+            self.stock is not None
+            and self.stock.registry == candidate.registry
+            and candidate.version in self.admitted
+        )
+
+    @property
+    def kept(self) -> Candidate | None:
+        """The locked version, where it can stay and is admitted."""
+        kept = self.stock.kept if self.stock is not None else None
+        return kept if kept is not None and kept.version in self.admitted else None
+
+
+Edge = tuple[Need, Candidate | None]
+"""A need, and the version that has it; None for the owner's."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A search that found nothing.
+
+    Attributes:
+        causes: the needs that could not be met together, at each dead end.
+        edges: every need that was met with.
+        too_deep: whether it was given up for its length.
+    """
+
+    causes: tuple[Edge, ...]
+    edges: tuple[Edge, ...]
+    too_deep: bool = False
+
+
+def explain(
+    roots: Sequence[Need],
+    failure: Failure,
+    search: Callable[[Sequence[Need]], object],
+    limits: Mapping[str, Sequence[Ask]],
+) -> ConflictError:
+    """The error that says why nothing fits.
+
+    Args:
+        roots: what the owner asks for.
+        failure: how the search ended.
+        search: searches for some of the roots alone; gives a Failure if nothing fits.
+        limits: further ranges by id.
+    """
+    core, failure = _core(roots, failure, search)
+    dead_ends: dict[str, list[Edge]] = defaultdict(list)
+    for need, parent in failure.causes:
+        dead_ends[need.id].append((need, parent))
+    told = _Told(failure.edges)
+    for plugin_id in sorted(dead_ends, key=lambda name: (told.depth.get(name, 0), name)):
+        told.dead_end(plugin_id, dead_ends[plugin_id], limits.get(plugin_id, ()))
+    lines = told.lines
+    if len(lines) > _LINES:
+        lines = [*lines[: _LINES - 1], f"… and {len(lines) - _LINES + 1} more lines like these"]
+    text = "".join(f"\n{_fit(f'  {line}')}" for line in lines)
+    return ConflictError(f"no set of versions fits:{text}", hint=_hint(core, dead_ends))
+
+
+def _core(
+    roots: Sequence[Need], failure: Failure, search: Callable[[Sequence[Need]], object]
+) -> tuple[Sequence[Need], Failure]:
+    """A smallest part of what is asked for that cannot be had together, and how the search for it alone ends."""
+    above = _ancestors(failure)
+    core: list[Need] = list(roots)
+    attempts: list[list[Need]] = [[need for need in roots if need.id in above]]
+    found = search(attempts[0])
+    if isinstance(found, Failure) and not found.too_deep:
+        core, failure = attempts[0], found
+    if len(core) > _TRIALS:
+        return core, failure
+    for need in list(core):
+        rest = [other for other in core if other is not need]
+        found = search(rest) if rest else None
+        if isinstance(found, Failure) and not found.too_deep:
+            core, failure = rest, found
+    return core, failure
+
+
+def _ancestors(failure: Failure) -> set[str]:
+    """The ids in dead ends, and of all who brought them in."""
+    askers: dict[str, set[str]] = defaultdict(set)
+    for need, parent in failure.edges:
+        if parent is not None:
+            askers[need.id].add(parent.id)
+    waiting = {need.id for need, _ in failure.causes}
+    waiting |= {parent.id for _, parent in failure.causes if parent is not None}
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        waiting |= askers[name] - seen
+    return seen
+
+
+class _Told:
+    """The lines of an explanation, each said once."""
+
+    def __init__(self, edges: Iterable[Edge]) -> None:
+        self.lines: list[str] = []
+        self._edges: dict[str, list[Edge]] = defaultdict(list)
+        for need, parent in edges:
+            self._edges[need.id].append((need, parent))
+        self.depth = self._depths()
+        self._chained: set[tuple[str, str]] = set()
+
+    def _depths(self) -> dict[str, int]:
+        """How many steps each plugin is away from plugins.toml."""
+        depth = {name: 0 for name, edges in self._edges.items() if any(need.top for need, _ in edges)}
+        found = True
+        while found:
+            found = False
+            for name, edges in self._edges.items():
+                above = [
+                    depth[parent.id] + 1 for _, parent in edges if parent is not None and parent.id in depth
+                ]
+                if name not in depth and above:
+                    depth[name], found = min(above), True
+        return depth
+
+    def dead_end(self, plugin_id: str, causes: list[Edge], limits: Sequence[Ask]) -> None:
+        """Say who asks for a plugin, how they came in, and that it cannot be chosen."""
+        sources = {need.ask.registry if need.top else _source(need) for need, _ in causes}
+        for edges in _grouped(causes):
+            parents = [parent for _, parent in edges if parent is not None]
+            if parents:
+                self._chain(max(parents, key=lambda parent: parse_version(parent.version)))
+            self._say(_sentence(edges, where=len(sources) > 1))
+        for limit in limits:
+            self._say(f"{limit.asked_by} allows {plugin_id} {limit.range}")
+        self.lines += _outcome(plugin_id, [need for need, _ in causes], several=len(sources) > 1)
+
+    def _chain(self, parent: Candidate) -> None:
+        """Say why a version is there at all."""
+        key = parent.id, parent.version
+        if key in self._chained:
+            return
+        self._chained.add(key)
+        bringing = [
+            (need, above) for need, above in self._edges[parent.id] if parent.version in need.admitted
+        ]
+        if not bringing:
+            return
+        need, above = min(
+            bringing,
+            key=lambda edge: (
+                0 if edge[1] is None else self.depth.get(edge[1].id, 0) + 1,
+                edge[0].ask.asked_by,
+            ),
+        )
+        if above is not None:
+            self._chain(above)
+        self._say(_sentence([(need, above)], where=False))
+
+    def _say(self, line: str) -> None:
+        if line not in self.lines:
+            self.lines.append(line)
+
+
+def _source(need: Need) -> str:
+    return need.stock.registry if need.stock is not None else need.ask.registry
+
+
+def _grouped(causes: list[Edge]) -> list[list[Edge]]:
+    """Causes of the same wording together: versions of one plugin that need the same. The owner's come last."""
+    groups: dict[tuple[bool, str, str, str], list[Edge]] = defaultdict(list)
+    for need, parent in causes:
+        asker = parent.id if parent is not None else need.ask.asked_by
+        groups[parent is None, asker, need.ask.range, need.ask.registry].append((need, parent))
+    return [groups[key] for key in sorted(groups)]
+
+
+def _sentence(edges: Sequence[Edge], *, where: bool) -> str:
+    need, parent = edges[0]
+    wanted = f"{need.id} {need.ask.range}".rstrip()
+    if where:
+        wanted += f" from registry {need.ask.registry}" if need.ask.registry else " from an unsigned source"
+    if parent is None:
+        return f"{need.ask.asked_by} asks for {wanted}"
+    versions = sorted({p.version for _, p in edges if p is not None}, key=parse_version)
+    return f"{parent.id} {_listed(versions)} need{'s' if len(versions) == 1 else ''} {wanted}"
+
+
+def _outcome(plugin_id: str, needs: Sequence[Need], *, several: bool) -> list[str]:
+    """That a plugin cannot be chosen, which versions there are, and why some do not count."""
+    so = f"so {plugin_id} cannot be chosen"
+    if several:
+        return [f"{so}; all who ask for it must mean the same source"]
+    stock = needs[0].stock
+    if stock is None:
+        registry = needs[0].ask.registry
+        return [
+            f"{so}; {f'registry {registry} has no such plugin' if registry else 'no registry is configured'}"
+        ]
+    exact = {exact_version(need.ask.range) for need in needs}
+    passed = {c.version: _why(c, exact) for c in stock.candidates if _why(c, exact)}
+    usable = sorted((c.version for c in stock.candidates if c.version not in passed), key=parse_version)
+    line = f"{so}; there {'is' if len(usable) == 1 else 'are'} {_listed(usable)}" if usable else so
+    fitting = [v for v in passed if all(holds(need.ask.range, v, prereleases=True) for need in needs)]
+    others = [
+        v for v in passed if v not in fitting and any(holds(n.ask.range, v, prereleases=True) for n in needs)
+    ]
+    shown = [*fitting, *others][:_VERSIONS]
+    hidden = len(fitting) + len(others) - len(shown)
+    lines = [line, *(f"  {v}: {passed[v]}" for v in shown)]
+    return [*lines, f"  … and {hidden} more"] if hidden else lines
+
+
+def _why(candidate: Candidate, exact: set[str | None]) -> str:
+    reason = candidate.exactly if candidate.version in exact else candidate.reason
+    return reason or candidate.needs_another_self
+
+
+def _listed(versions: Sequence[str]) -> str:
+    """Versions in rising order, the newest if there are many."""
+    shown = ", ".join(versions[-_VERSIONS:])
+    return f"{len(versions) - _VERSIONS} older, {shown}" if len(versions) > _VERSIONS else shown
+
+
+def _fit(line: str) -> str:
+    flat = " ".join(line.splitlines())
+    return flat if len(flat) <= _COLUMNS else flat[: _COLUMNS - 1] + "…"
+
+
+def _hint(core: Sequence[Need], dead_ends: Mapping[str, list[Edge]]) -> str:
+    for name, causes in sorted(dead_ends.items()):
+        needs = [need for need, _ in causes]
+        if len({need.ask.registry if need.top else _source(need) for need in needs}) > 1:
+            return f"Name one source for {name} in {PROJECT}."
+        stock = needs[0].stock
+        reasons = [c.reason for c in stock.candidates] if stock is not None else []
+        if any(reason.startswith(("passed over", "its payload digest")) for reason in reasons):
+            return f"'plugin upgrade {name}' takes such a version all the same."
+    names = sorted({need.id for need in core})
+    only = next(iter(dead_ends), "") if len(dead_ends) == 1 else ""
+    if len(names) == 1 and only == names[0]:
+        return f"Ask for another range of {only}: 'plugin versions {only}' shows what there is."
+    return f"Change in {PROJECT} what is asked for of {' or '.join(names[:5])}."

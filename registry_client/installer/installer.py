@@ -1,0 +1,311 @@
+"""`Installer`: the plugins of one host application, as its owner manages them. No printing, no questions of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registry_client.errors import ConsentError, NotFoundError
+from registry_client.installer import checking, graph, operations, updates
+from registry_client.installer.adopting import plan_adopt
+from registry_client.installer.applying import apply_plan
+from registry_client.installer.area import Area
+from registry_client.installer.context import Context, Hooks, NoHooks
+from registry_client.installer.lockfile import Lock
+from registry_client.installer.locking import out_of_date
+from registry_client.installer.plan import Action, Plan
+from registry_client.installer.project import load_project
+from registry_client.installer.project_model import PROJECT_NAME, Project
+from registry_client.installer.registries import Access, Registries
+from registry_client.installer.transaction import recover
+from registry_client.installer.unsigned import Elsewhere
+from registry_client.models.base import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from registry_client.installer.checking import Checked
+    from registry_client.installer.graph import Branch, Link
+    from registry_client.installer.operations import Planned
+    from registry_client.installer.plan import Found
+    from registry_client.installer.record import Installed
+    from registry_client.installer.updates import Outdated
+
+LOCK_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What the owner agrees to.
+
+    Attributes:
+        permissions: accept upgrades that ask for more permissions.
+        unsigned: accept unsigned sources that are new, or have new content.
+        confirm: asked about a plan with upgrades that ask for more permissions (`Plan.asks_for_more`): True accepts them.
+            None: nobody is asked, and such a plan is refused.
+    """
+
+    permissions: bool = False
+    unsigned: bool = False
+    confirm: Callable[[Plan], bool] | None = None
+
+
+@dataclass(frozen=True)
+class HostStatus:
+    """How a project stands on this machine; asked of no host.
+
+    Attributes:
+        installed: what is installed, sorted by id.
+        lock_problems: why the lock does not answer plugins.toml; empty if it does.
+        out_of_step: ids whose installed version is not the locked one, or that are not where they were put.
+        unsigned: ids of plugins that nobody's signature stands behind.
+        plan: what blocks asked for, done already where it could be.
+    """
+
+    installed: tuple[Installed, ...] = ()
+    lock_problems: tuple[str, ...] = ()
+    out_of_step: tuple[str, ...] = ()
+    unsigned: tuple[str, ...] = ()
+    plan: Plan = field(default_factory=Plan)
+
+
+class Installer:
+    """Locks, installs, upgrades and checks the plugins of one project.
+
+    Every operation that changes something gives the `Plan` of what it did, or with `dry_run` would do; all of it happens or
+    nothing. Processes may share a project: operations wait for each other.
+
+    Args:
+        project: a plugins.toml, or the folder that holds it.
+        access: how registries are reached; where their state and cache are.
+        environment: variables for the Git processes of Git sources: PATH, HOME, proxies.
+        hooks: the host's own steps before and after each change.
+        progress: called with a file's name, bytes so far and bytes in all.
+        lock_timeout: seconds to wait for another run.
+
+    Raises:
+        ConfigError: there is no plugins.toml. DocumentError: it breaks its rules; lists every problem.
+    """
+
+    def __init__(
+        self,
+        project: Path,
+        access: Access,
+        *,
+        environment: Mapping[str, str] | None = None,
+        hooks: Hooks | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+        lock_timeout: float = LOCK_TIMEOUT,
+    ) -> None:
+        self._path = project / PROJECT_NAME if project.is_dir() else project
+        self._access = access
+        self._environment = dict(environment or {})
+        self._hooks = hooks or NoHooks()
+        self._progress = progress
+        self._timeout = lock_timeout
+        self.project = load_project(self._path)
+
+    # -- changing -------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        wishes: Sequence[str],
+        *,
+        here: Path | None = None,
+        consent: Consent | None = None,
+        dry_run: bool = False,
+    ) -> Plan:
+        """Ask for plugins in plugins.toml, lock and install them.
+
+        Args:
+            wishes: `ID`, `ID>=1,<2`, `REGISTRY:ID`, a folder, an archive, `git+URL@REF`, or `pypi:NAME`.
+            here: the folder that relative paths start from; by default the project's.
+            consent: what the owner agrees to.
+            dry_run: only plan.
+
+        Raises:
+            RegistryError: a wish cannot be read or fulfilled; nothing has changed.
+        """
+        agreed = consent or Consent()
+        with self._changing() as ctx:
+            planned = operations.plan_add(ctx, self._context, wishes, unsigned=agreed.unsigned, here=here)
+            return self._carry_out(ctx, planned, agreed, dry_run=dry_run)
+
+    def remove(self, plugin_ids: Sequence[str], *, consent: Consent | None = None, dry_run: bool = False) -> Plan:
+        """Ask for plugins no longer, and uninstall them and what only they needed."""
+        with self._changing() as ctx:
+            planned = operations.plan_remove(ctx, self._context, plugin_ids)
+            return self._carry_out(ctx, planned, consent or Consent(), dry_run=dry_run)
+
+    def lock(self, *, consent: Consent | None = None, dry_run: bool = False) -> Plan:
+        """Make plugins.lock answer plugins.toml; installs nothing. Locked versions stay where they fit."""
+        agreed = consent or Consent()
+        with self._changing() as ctx:
+            plan = operations.plan_lock(ctx, unsigned=agreed.unsigned)
+            self._agree(plan, agreed, dry_run=dry_run)
+            if dry_run:
+                return plan
+            apply_plan(ctx, replace(plan, changes=()))
+            return replace(plan, applied=True)
+
+    def install(
+        self, *, frozen: bool = False, verify: bool = False, consent: Consent | None = None, dry_run: bool = False
+    ) -> Plan:
+        """Make the plugins folder equal to the lock. Without changes no host is asked.
+
+        Args:
+            frozen: fail where the lock does not answer plugins.toml, instead of locking anew.
+            verify: compare every installed file, and install again what was changed.
+            consent: what the owner agrees to.
+            dry_run: only plan.
+        """
+        agreed = consent or Consent()
+        with self._changing() as ctx:
+            planned = operations.plan_install(ctx, frozen=frozen, unsigned=agreed.unsigned, verify=verify)
+            return self._carry_out(ctx, planned, agreed, dry_run=dry_run)
+
+    def upgrade(
+        self, plugin_ids: Sequence[str] = (), *, consent: Consent | None = None, dry_run: bool = False
+    ) -> Plan:
+        """Lock and install the newest versions that ranges and statuses allow; of all plugins, or of some."""
+        agreed = consent or Consent()
+        with self._changing() as ctx:
+            planned = operations.plan_upgrade(ctx, plugin_ids, unsigned=agreed.unsigned)
+            return self._carry_out(ctx, planned, agreed, dry_run=dry_run)
+
+    def upgrade_automatically(self, *, dry_run: bool = False) -> Plan:
+        """What may be done without asking: forced updates, what `[updates]` allows, what blocks ask for. See `Plan.waiting`."""
+        with self._changing() as ctx:
+            return self._carry_out(ctx, operations.plan_automatic(ctx), Consent(), dry_run=dry_run)
+
+    def rollback(
+        self, plugin_id: str, version: str | None = None, *, consent: Consent | None = None, dry_run: bool = False
+    ) -> Plan:
+        """Go back to a version that was installed before; needs no network. It is not upgraded again unless asked for."""
+        agreed = replace(consent or Consent(), permissions=True)  # they were accepted when it was installed first
+        with self._changing() as ctx:
+            planned = operations.plan_rollback(ctx, plugin_id, version)
+            return self._carry_out(ctx, planned, agreed, dry_run=dry_run)
+
+    def disable(self, plugin_ids: Sequence[str]) -> Plan:
+        """Set plugins aside, where the host does not load them."""
+        with self._changing() as ctx:
+            return self._carry_out(ctx, operations.plan_switch(ctx, plugin_ids, Action.DISABLE), Consent())
+
+    def enable(self, plugin_ids: Sequence[str]) -> Plan:
+        """Put disabled plugins back. A block that keeps one disabled is an error."""
+        with self._changing() as ctx:
+            return self._carry_out(ctx, operations.plan_switch(ctx, plugin_ids, Action.ENABLE), Consent())
+
+    def adopt(self, folder_name: str, *, consent: Consent | None = None, dry_run: bool = False) -> Plan:
+        """Record a folder that stands among the plugins already: as the registry's version if it is exactly that, else unsigned."""
+        agreed = consent or Consent()
+        with self._changing() as ctx:
+            planned = plan_adopt(ctx, folder_name, unsigned=agreed.unsigned)
+            return self._carry_out(ctx, planned, agreed, dry_run=dry_run)
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def installed(self) -> list[Installed]:
+        """What is installed, sorted by id."""
+        record = Area(self.project.host.folder).read_record()
+        return [record.plugins[name] for name in sorted(record.plugins)]
+
+    def locked(self) -> Lock:
+        """plugins.lock; an empty one where there is none."""
+        return self._context(self.project).read_lock() or Lock()
+
+    def lock_problems(self) -> tuple[str, ...]:
+        """Why plugins.lock does not answer plugins.toml; empty if it does. Asks no host."""
+        ctx = self._context(self.project)
+        return tuple(out_of_date(ctx.project, ctx.registries, ctx.read_lock()))
+
+    def outdated(self) -> list[Outdated]:
+        """For which locked plugins something newer is offered."""
+        return updates.outdated(self._context(self.project), self.locked())
+
+    def tree(self) -> tuple[Branch, ...]:
+        """The plugins that plugins.toml asks for, each with what it needs."""
+        return graph.build_tree(self.locked())
+
+    def why(self, plugin_id: str) -> list[list[Link]]:
+        """Every chain of requirements that leads to a plugin, the shortest first."""
+        return graph.chains_to(self.locked(), plugin_id)
+
+    def discover(self) -> list[Found]:
+        """Folders among the plugins that nobody recorded."""
+        area = Area(self.project.host.folder)
+        return checking.discover(area.folder, area.read_record().plugins)
+
+    def verify(self, plugin_ids: Sequence[str] = ()) -> tuple[list[Checked], Plan]:
+        """Prove installed plugins from signature to files, all by default; does what blocks ask for first.
+
+        Raises:
+            NotFoundError: one is not installed.
+        """
+        with self._changing() as ctx:
+            record = ctx.area.read_record()
+            unknown = [name for name in plugin_ids if name not in record.plugins]
+            if unknown:
+                raise NotFoundError(f"{unknown[0]!r} is not installed", hint="See what is: 'plugin list'.")
+            checking.refresh(ctx, record)
+            plan = self._carry_out(ctx, operations.plan_blocks(ctx), Consent())
+            record = ctx.area.read_record()
+            wanted = [name for name in sorted(record.plugins) if not plugin_ids or name in plugin_ids]
+            return [checking.check_installed(ctx, record.plugins[name]) for name in wanted], plan
+
+    def status(self) -> HostStatus:
+        """How the project stands; asks no host, and does what the blocks last verified ask for."""
+        with self._changing() as ctx:
+            plan = self._carry_out(ctx, operations.plan_blocks(ctx), Consent())
+            record, lock = ctx.area.read_record(), ctx.read_lock()
+            changes = operations.out_of_step(ctx, lock)
+            return HostStatus(
+                tuple(record.plugins[name] for name in sorted(record.plugins)),
+                tuple(out_of_date(ctx.project, ctx.registries, lock)),
+                changes,
+                tuple(name for name, item in sorted(record.plugins.items()) if not item.plugin.signed),
+                plan,
+            )
+
+    # -- opening --------------------------------------------------------------------------------------------------
+
+    def _context(self, project: Project) -> Context:
+        area = Area(project.host.folder)
+        unsigned = Elsewhere(project, area, self._environment, self._access.on_warning)
+        registries = Registries(project, self._access)
+        return Context(project, area, registries, unsigned, self._now, self._hooks, self._progress)
+
+    def _now(self) -> str:
+        return format_time(self._access.clock())
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[Context]:
+        """The project, read anew under the area's lock, after completing what a killed run had committed."""
+        area = Area(self.project.host.folder)
+        with area.locked(self._timeout):
+            done = recover(area, [self.project.path, self.project.lock_path])
+            if done:
+                self._access.on_warning(done)
+            self.project = load_project(self._path)
+            yield self._context(self.project)
+
+    def _carry_out(self, ctx: Context, planned: Planned, consent: Consent, *, dry_run: bool = False) -> Plan:
+        plan = planned.plan
+        for warning in dict.fromkeys((*ctx.warnings, *plan.warnings)):
+            self._access.on_warning(warning)
+        self._agree(plan, consent, dry_run=dry_run)
+        if dry_run:
+            return plan
+        return apply_plan(ctx, plan, planned.how)
+
+    @staticmethod
+    def _agree(plan: Plan, consent: Consent, *, dry_run: bool) -> None:
+        if dry_run or consent.permissions or not plan.asks_for_more:
+            return
+        if consent.confirm is None:
+            raise operations.consent_needed(plan)
+        if not consent.confirm(plan):
+            raise ConsentError("stopped: the permissions were not accepted, so nothing was changed")

@@ -1,0 +1,282 @@
+"""From what plugins.toml asks for to a lock: resolve, read the manifests, pin."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from registry_client.artifacts import file_name
+from registry_client.errors import ConfigError, ConsentError, InstallError
+from registry_client.installer.lockfile import Lock, LockedPlugin, LockedWish, locked_source
+from registry_client.installer.planning import same_content
+from registry_client.installer.solve import Ask, Fixed, Pick, solve
+from registry_client.installer.sources import RegistrySource
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from registry_client.installer.project_model import Project, Wanted
+    from registry_client.installer.registries import Registries
+    from registry_client.installer.sources import Source
+    from registry_client.models.manifest import Artifact
+    from registry_client.signed import VerifiedManifest
+
+_PARALLEL = 8
+_ARCHIVES = (".zip", ".whl", ".tar.gz", ".tgz", ".tar")
+_PLUGINS_TOML = "plugins.toml"
+
+
+class Unsigned(Protocol):
+    """Packs what comes from elsewhere than a registry; `registry_client.installer.unsigned.Elsewhere` does."""
+
+    def identify(self, source: Source, range_text: str) -> str:
+        """The id of the plugin that a source holds."""
+
+    def obtain(self, wanted: Wanted, known: LockedPlugin) -> LockedPlugin:
+        """Pack exactly what was locked once more, on a machine that has not."""
+
+    def pack(self, wanted: Wanted, known: LockedPlugin | None) -> LockedPlugin:
+        """The plugin as it is now, its archive among the area's.
+
+        Args:
+            wanted: what plugins.toml asks for.
+            known: the entry of the lock to stay with where the source allows that, such as a Git tag; None to look anew.
+        """
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How a lock is made anew.
+
+    Attributes:
+        upgrade: True for all plugins, or the ids that may leave their locked versions.
+        allow_unsigned: accept unsigned sources that are new, or have new content.
+        limits: further ranges by id, that nobody needs but the caller: (range, who says so).
+    """
+
+    upgrade: bool | Collection[str] = False
+    allow_unsigned: bool = False
+    limits: Mapping[str, tuple[str, str]] | None = None
+
+    def upgrades(self, plugin_id: str) -> bool:
+        """Whether a plugin may leave its locked version."""
+        return self.upgrade if isinstance(self.upgrade, bool) else plugin_id in self.upgrade
+
+
+@dataclass(frozen=True)
+class Locking:
+    """A new lock, and what led to it."""
+
+    lock: Lock
+    picks: Mapping[str, Pick]
+    warnings: tuple[str, ...]
+
+
+def make_lock(
+    project: Project, registries: Registries, unsigned: Unsigned, old: Lock | None, wishes: Wishes
+) -> Locking:
+    """Resolve what a project asks for.
+
+    Args:
+        project: what is asked for.
+        registries: where versions are looked up.
+        unsigned: packs what comes from elsewhere.
+        old: the lock until now: its versions stay where they fit.
+        wishes: what may change.
+
+    Raises:
+        ConflictError: no versions fit together. NotFoundError, YankedError: a plugin cannot be had.
+        ConsentError: an unsigned source is new or has new content. RegistryError: a registry cannot be read.
+    """
+    known = old.by_id if old is not None else {}
+    fixed = _fixed(project, unsigned, known, wishes)
+    _check_default(project)
+    picks = solve(
+        _asks(project),
+        registries,
+        registries.host(),
+        locked=known,
+        upgrade=wishes.upgrade,
+        fixed={
+            name: Fixed(name, plugin.version, plugin.requires, plugin.source.kind)
+            for name, plugin in fixed.items()
+        },
+        limits=_limits(known, wishes),
+        default_registry=next(iter(project.registries), ""),
+    )
+    signed = sorted(name for name in picks if name not in fixed)
+    keep = known if old is not None and old.ecosystem == project.host.ecosystem else {}
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        entries = list(pool.map(lambda name: _pin(project, registries, picks[name], keep.get(name)), signed))
+    plugins = {plugin.id: plugin for plugin in (*fixed.values(), *entries)}
+    lock = Lock.model_validate(
+        {
+            "ecosystem": project.host.ecosystem,
+            "registries": registries.locked(),
+            "wanted": wished(project),
+            "plugins": tuple(plugins[name] for name in sorted(plugins)),
+        }
+    )
+    warnings = dict.fromkeys(text for name in sorted(picks) for text in picks[name].warnings)
+    return Locking(lock, picks, tuple(warnings))
+
+
+def wished(project: Project) -> dict[str, LockedWish]:
+    """What plugins.toml asks for, as the lock repeats it."""
+    return {
+        name: LockedWish.model_validate({"source": locked_source(wanted.source), "range": wanted.range})
+        for name, wanted in sorted(project.plugins.items())
+    }
+
+
+def out_of_date(project: Project, registries: Registries, lock: Lock | None) -> list[str]:
+    """Why a lock does not answer plugins.toml any more; empty if it does."""
+    if lock is None:
+        return [f"there is no {project.lock_path.name}"]
+    reasons = []
+    now = wished(project)
+    for name in sorted({*now, *lock.wanted}):
+        if name not in lock.wanted:
+            reasons.append(f"{name} was added to {_PLUGINS_TOML}")
+        elif name not in now:
+            reasons.append(f"{name} was removed from {_PLUGINS_TOML}")
+        elif now[name] != lock.wanted[name]:
+            reasons.append(f"{name} is asked for differently in {_PLUGINS_TOML}")
+    if lock.registries != registries.locked():
+        reasons.append("the registries or their roots of trust have changed")
+    if lock.ecosystem != project.host.ecosystem:
+        reasons.append("the host's ecosystem has changed")
+    return reasons
+
+
+def _check_default(project: Project) -> None:
+    if not project.registries and any(isinstance(w.source, RegistrySource) for w in project.plugins.values()):
+        raise ConfigError(
+            f"{project.path}: plugins are wanted, but no registry is configured",
+            hint="Add a table [registries.main] with url and root.",
+        )
+
+
+def _asks(project: Project) -> list[Ask]:
+    return [
+        Ask(
+            wanted.id,
+            wanted.range,
+            wanted.source.registry if isinstance(wanted.source, RegistrySource) else "",
+            _PLUGINS_TOML,
+        )
+        for wanted in project.plugins.values()
+    ]
+
+
+def _limits(known: Mapping[str, LockedPlugin], wishes: Wishes) -> list[Ask]:
+    """The caller's further ranges, for plugins that come from registries."""
+    return [
+        Ask(name, text, known[name].source.registry or "", why)
+        for name, (text, why) in (wishes.limits or {}).items()
+        if name in known and known[name].signed
+    ]
+
+
+def _fixed(
+    project: Project, unsigned: Unsigned, known: Mapping[str, LockedPlugin], wishes: Wishes
+) -> dict[str, LockedPlugin]:
+    """The plugins from elsewhere, packed as they are now."""
+    fixed = {}
+    for wanted in project.plugins.values():
+        if isinstance(wanted.source, RegistrySource):
+            continue
+        before = known.get(wanted.id)
+        stay = before if before is not None and not wishes.upgrades(wanted.id) else None
+        plugin = unsigned.pack(wanted, stay)
+        if not wishes.allow_unsigned and (before is None or before.signed or not same_content(before, plugin)):
+            raise ConsentError(
+                f"{wanted.id}: comes from an unsigned source ({plugin.source.kind}), "
+                f"{'which is new' if before is None or before.signed else 'whose content has changed'}",
+                hint="If you trust it without a publisher's signature: --allow-unsigned.",
+            )
+        fixed[wanted.id] = plugin
+    return fixed
+
+
+def _pin(project: Project, registries: Registries, pick: Pick, known: LockedPlugin | None) -> LockedPlugin:
+    """The lock's entry for a version out of a registry."""
+    if pick.info is None or pick.registry is None:  # pragma: no cover  (only unsigned picks have none)
+        raise InstallError(f"{pick.id} {pick.version}: has no registry")
+    line = pick.info.line
+    if (
+        known is not None
+        and known.source.registry == pick.registry
+        and known.version == line.version
+        and known.payload_digest == line.manifest.payload_digest
+    ):
+        return known
+    client = registries.client(pick.registry)
+    manifest = client.session.retrying(lambda: client.reader.manifest(line))
+    return locked_plugin(manifest, pick.registry, project.host.ecosystem)
+
+
+def locked_plugin(manifest: VerifiedManifest, registry: str, ecosystem: str | None) -> LockedPlugin:
+    """The lock's entry for a verified manifest.
+
+    Args:
+        manifest: the manifest.
+        registry: the registry's name in plugins.toml.
+        ecosystem: which artifacts the host can use.
+
+    Raises:
+        InstallError: the host cannot use any of its artifacts, or it is not clear which.
+    """
+    model = manifest.model
+    artifact = choose_artifact(model.artifacts or (), f"{model.id} {model.version}", ecosystem)
+    stated = None
+    if artifact is not None:
+        stated = {
+            "name": file_name(artifact, model.id, model.version),
+            "digest": artifact.digest,
+            "size": artifact.size,
+            "url": artifact.url,
+        }
+    return LockedPlugin.model_validate(
+        {
+            "id": model.id,
+            "version": model.version,
+            "source": {"kind": "registry", "registry": registry},
+            "payloadDigest": manifest.payload_digest,
+            "publisher": manifest.publisher,
+            "keyids": tuple(sorted(manifest.keyids)),
+            "artifact": stated,
+            "requires": model.requires,
+            "permissions": model.permissions,
+        }
+    )
+
+
+def choose_artifact(artifacts: Sequence[Artifact], where: str, ecosystem: str | None) -> Artifact | None:
+    """The artifact that a host unpacks; None for a plugin that has none.
+
+    Among several of its ecosystem a ZIP comes before a wheel, a tarball and other files; then the manifest's order counts.
+
+    Raises:
+        InstallError: there are some, but none for this host, or for several ecosystems and the host states none.
+    """
+    if not artifacts:
+        return None
+    kinds = sorted({artifact.ecosystem for artifact in artifacts})
+    if ecosystem is None and len(kinds) > 1:
+        raise InstallError(
+            f"{where}: has artifacts for {', '.join(kinds)}, and plugins.toml does not say which this host uses",
+            hint=f'Add ecosystem = "{kinds[0]}" to [host].',
+        )
+    usable = [artifact for artifact in artifacts if ecosystem in {None, artifact.ecosystem}]
+    if not usable:
+        raise InstallError(
+            f"{where}: has artifacts for {', '.join(kinds)}, but none for {ecosystem}",
+            hint="The publisher has to offer one for this kind of host; [host] ecosystem says which that is.",
+        )
+    return min(usable, key=lambda artifact: _preference(artifact.url))
+
+
+def _preference(url: str) -> int:
+    return next((rank for rank, suffix in enumerate(_ARCHIVES) if url.endswith(suffix)), len(_ARCHIVES))

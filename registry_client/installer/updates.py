@@ -1,0 +1,238 @@
+"""Updates: what is offered, what changes between two versions, and what may be applied without asking."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registry_client.errors import ConflictError, RegistryError
+from registry_client.installer.locking import Wishes, make_lock
+from registry_client.installer.plan import Action, Change, Waiting
+from registry_client.installer.planning import plan_changes
+from registry_client.names import parse_version
+from registry_client.resolve import Update, choose_update
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from registry_client.installer.context import Context
+    from registry_client.installer.locking import Locking
+    from registry_client.installer.lockfile import Lock, LockedPlugin
+    from registry_client.installer.project_model import Automatic
+    from registry_client.resolve import VersionInfo
+
+_PARALLEL = 8
+MOST_CHANGELOGS = 50
+
+
+@dataclass(frozen=True)
+class Outdated:
+    """An installed plugin for which something newer is offered.
+
+    Attributes:
+        id: the plugin.
+        installed: its version.
+        wanted: what `upgrade` would choose, within the ranges that plugins.toml and other plugins state.
+        offered: the newest version that this installation is offered, whatever those ranges say.
+        force: whether the publisher asks to apply it without waiting.
+    """
+
+    id: str
+    installed: str
+    wanted: str
+    offered: str
+    force: bool
+
+
+def offered_update(ctx: Context, plugin: LockedPlugin) -> Update | None:
+    """The update that this installation is offered of a plugin; None for unsigned ones, which nobody offers.
+
+    A version that was gone back from is not offered again.
+
+    Raises:
+        RegistryError: its registry cannot be read.
+    """
+    if plugin.source.registry is None:
+        return None
+    infos = ctx.registries.versions(plugin.source.registry, plugin.id)
+    update = choose_update(infos, plugin.version, ctx.registries.host())
+    passed = plugin.passed_over
+    if update is None or passed is None or parse_version(update.info.version) > parse_version(passed):
+        return update
+    return None
+
+
+def changelogs(ctx: Context, plugin: LockedPlugin, before: str) -> tuple[tuple[str, str], ...]:
+    """Version and changelog of each released version above `before` up to a plugin's, newest first.
+
+    A manifest that cannot be read leaves out its line: what is installed is verified elsewhere.
+    """
+    if plugin.source.registry is None:
+        return ()
+    infos = ctx.registries.versions(plugin.source.registry, plugin.id)
+    between = [i for i in infos if parse_version(before) < parse_version(i.version) <= parse_version(plugin.version)]
+    between.sort(key=lambda info: parse_version(info.version), reverse=True)
+    client = ctx.registries.client(plugin.source.registry)
+
+    def one(info: VersionInfo) -> tuple[str, str] | None:
+        try:
+            return info.version, client.session.retrying(lambda: client.reader.manifest(info.line)).model.changelog or ""
+        except RegistryError:
+            return None
+
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        found = list(pool.map(one, between[:MOST_CHANGELOGS]))
+    return tuple(item for item in found if item is not None and item[1])
+
+
+def with_changelogs(ctx: Context, changes: Sequence[Change]) -> tuple[Change, ...]:
+    """The changes, upgrades with what changed in between and whether they are forced."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    told = []
+    for change in changes:
+        if change.action is Action.UPGRADE and change.before is not None and change.after is not None:
+            update = offered_update(ctx, change.before)
+            text = changelogs(ctx, change.after, change.before.version)
+            told.append(replace(change, changelogs=text, force=update is not None and update.force))
+        else:
+            told.append(change)
+    return tuple(told)
+
+
+def outdated(ctx: Context, lock: Lock) -> list[Outdated]:
+    """Which plugins of a lock something newer is offered for.
+
+    Raises:
+        RegistryError: a registry cannot be read.
+    """
+    ctx.registries.prefetch([(p.source.registry, p.id) for p in lock.plugins if p.source.registry is not None])
+    try:
+        best = make_lock(ctx.project, ctx.registries, ctx.unsigned, lock, _everything(ctx, lock)).lock.by_id
+    except ConflictError as e:
+        ctx.warnings.append(str(e))
+        best = {}
+    found = []
+    for plugin in lock.plugins:
+        update = offered_update(ctx, plugin)
+        wanted = best.get(plugin.id, plugin)
+        newer = parse_version(wanted.version) > parse_version(plugin.version)
+        if update is not None or newer:
+            offered = update.info.version if update is not None else wanted.version
+            chosen = wanted.version if newer else plugin.version
+            found.append(Outdated(plugin.id, plugin.version, chosen, offered, update is not None and update.force))
+    return found
+
+
+def _everything(ctx: Context, lock: Lock) -> Wishes:
+    """Upgrade all that comes from registries; unsigned sources stay as they are locked."""
+    return Wishes(upgrade={p.id for p in lock.plugins if p.signed and not _held(ctx, p)}, allow_unsigned=True)
+
+
+def _held(ctx: Context, plugin: LockedPlugin) -> bool:
+    return plugin.passed_over is not None and offered_update(ctx, plugin) is None
+
+
+# -- upgrade --auto ---------------------------------------------------------------------------------------------------
+
+
+def choose_automatic(ctx: Context, lock: Lock) -> tuple[Locking | None, tuple[Waiting, ...]]:
+    """The lock after every update that may be applied without asking, and the updates that wait.
+
+    An update may be applied if its publisher forces it or the policy allows a change of that size, and if neither it
+    nor what it brings along asks for more permissions.
+
+    Raises:
+        RegistryError: a registry cannot be read.
+    """
+    policy = ctx.project.updates.auto
+    ctx.registries.prefetch([(p.source.registry, p.id) for p in lock.plugins if p.source.registry is not None])
+    offers = {p.id: u for p in lock.plugins if (u := offered_update(ctx, p)) is not None}
+    allowed, reasons = {}, {}
+    for plugin_id, update in offers.items():
+        limit = _limit(update, policy)
+        if limit is None:
+            reasons[plugin_id] = f'[updates] auto = "{policy}" does not allow it'
+        else:
+            allowed[plugin_id] = limit
+    locking = None
+    while allowed:
+        wishes = Wishes(
+            upgrade=set(allowed),
+            allow_unsigned=False,
+            limits={name: (text, f'[updates] auto = "{policy}"') for name, text in allowed.items() if text},
+        )
+        try:
+            locking = make_lock(ctx.project, ctx.registries, ctx.unsigned, lock, wishes)
+        except ConflictError as e:
+            locking, refused = None, {next(iter(sorted(allowed))): str(e).splitlines()[0]}
+        else:
+            refused = _refused(ctx, lock, locking, allowed)
+        if not refused:
+            break
+        for plugin_id, reason in refused.items():
+            allowed.pop(plugin_id, None)
+            reasons[plugin_id] = reason
+        locking = None
+    now = locking.lock.by_id if locking is not None else lock.by_id
+    waiting = [
+        Waiting(name, lock.by_id[name].version, update.info.version, reasons.get(name, "its ranges do not allow it"))
+        for name, update in sorted(offers.items())
+        if name in now and parse_version(now[name].version) < parse_version(update.info.version)
+    ]
+    return locking, tuple(waiting)
+
+
+def _limit(update: Update, policy: Automatic) -> str | None:
+    """The range within which an update may be applied without asking; empty for any; None for not at all."""
+    if policy == "none":
+        return None
+    if update.force or policy == "all":
+        return ""
+    release = update.installed.partition("-")[0]
+    major, minor, _ = map(int, release.split("."))
+    if policy == "patch":
+        return f"<{major}.{minor + 1}.0"
+    if policy == "minor":
+        return f"<{major + 1}.0.0"
+    return None
+
+
+def _refused(ctx: Context, old: Lock, locking: Locking, allowed: Mapping[str, str]) -> dict[str, str]:
+    """Which of the allowed updates may not be applied after all, and why."""
+    record = ctx.area.read_record()
+    refused: dict[str, str] = {}
+    for change in plan_changes(record, locking.lock, old.by_id):
+        if change.before is not None and change.new_permissions:
+            text = f"it asks for more permissions: {', '.join(change.new_permissions)}"
+            refused |= dict.fromkeys(_blamed(change.id, locking, allowed), text)
+        elif (
+            change.action in {Action.UPGRADE, Action.DOWNGRADE, Action.REMOVE}
+            and change.id in old.by_id
+            and change.id not in allowed
+            and ctx.project.updates.auto != "all"
+            and not _as_locked(change, old)
+        ):
+            text = f"it would also {change.action} {change.id}"
+            refused |= dict.fromkeys(_blamed(change.id, locking, allowed), text)
+    return refused
+
+
+def _as_locked(change: Change, old: Lock) -> bool:
+    """Whether a change only carries out what the lock has said already."""
+    return change.after == old.by_id.get(change.id)
+
+
+def _blamed(plugin_id: str, locking: Locking, allowed: Mapping[str, str]) -> set[str]:
+    """The updates because of which a plugin changes: itself, or those above it; all of them if that cannot be told."""
+    ahead, seen = [plugin_id], set[str]()
+    while ahead:
+        name = ahead.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        pick = locking.picks.get(name)
+        if name not in allowed and pick is not None:
+            ahead += [ask.asked_by.partition(" ")[0] for ask in pick.asked_by]
+    return (seen & set(allowed)) or set(allowed)
