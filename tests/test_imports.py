@@ -30,7 +30,10 @@ EDGES: dict[str, dict[str, str]] = {
     "http.client": {},
     "socket": {},
     "tuf.ngclient": {"registry_client": "registry_client/trust.py"},
-    "subprocess": {"publisher": "publisher/git.py publisher/process.py"},
+    "subprocess": {
+        "registry_client": "registry_client/installer/git.py",
+        "publisher": "publisher/git.py publisher/process.py",
+    },
     "github": {"publisher": "publisher/github/connection.py"},
     "copier": {"publisher": "publisher/scaffold.py"},
     "plumbum": {"publisher": "publisher/scaffold.py"},

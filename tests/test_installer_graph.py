@@ -66,7 +66,10 @@ def test_chains_do_not_explode() -> None:
     """Layers of plugins that all need each other have millions of chains; only some are looked for."""
     layers = 12
     plugins = [
-        locked(f"l{layer}-{n}", needs={f"l{layer + 1}-{m}": ">=0" for m in range(6)} if layer + 1 < layers else None)
+        locked(
+            f"l{layer}-{n}",
+            needs={f"l{layer + 1}-{m}": ">=0" for m in range(6)} if layer + 1 < layers else None,
+        )
         for layer in range(layers)
         for n in range(6)
     ]

@@ -39,7 +39,9 @@ def test_action(before: LockedPlugin | None, after: LockedPlugin | None, action:
 
 def test_damaged_folders_are_installed_again() -> None:
     """What is not where it was put is put there again, although record and lock agree."""
-    (change,) = plan_changes(record_of(locked("a"), locked("b")), lock_of(locked("a"), locked("b")), {}, damaged={"b"})
+    (change,) = plan_changes(
+        record_of(locked("a"), locked("b")), lock_of(locked("a"), locked("b")), {}, damaged={"b"}
+    )
     assert (change.id, change.action) == ("b", Action.REINSTALL)
 
 

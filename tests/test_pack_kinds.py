@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.maintainers import make_registry
 
 from publisher.cli.main import main
 from publisher.dist import write_archive
@@ -210,3 +211,26 @@ class TestFolder:
                 write_archive(folder, "x-1.zip", b"data", "x-latest.zip")
             assert "--output" in caught.value.hint
         assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_publishing_builds_the_same(
+    tmp_path: Path, run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`publish` offers what `pack` writes, wheel and WordPress plugin included; again, it is a no-op."""
+    kept = make_registry(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(kept.now.timestamp())))
+    folder = plugin(tmp_path / "plugin")
+    raw = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**raw, "id": "calendar"}))
+    _, out, _ = run("pack", folder, "--no-isolation", "--json")
+    packed = {row["digest"]: Path(row["path"]).name for row in json.loads(out)["archives"]}
+    publish = ("publish", folder, "--to", kept.folder, "--key", kept.keys["acme"], "--no-isolation", "--json")
+    code, out, _ = run(*publish)
+    assert (code, json.loads(out)["result"]) == (0, "offered"), out
+    manifest = json.loads((kept.folder / "plugins" / "calendar" / "1.0.0-rc.1" / "manifest.json").read_text())
+    published = {entry["digest"]: entry["url"].rpartition("/")[2] for entry in manifest["artifacts"]}
+    assert packed.items() <= published.items()
+    assert len(published) == len(ENTRIES)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(kept.now.timestamp()) + 60))
+    code, out, _ = run(*publish)
+    assert (code, json.loads(out)["result"]) == (0, "unchanged"), out

@@ -145,7 +145,9 @@ def test_hatchling(tmp_path: Path, kind: str, name: str, member: str) -> None:
     assert sorted(folder.rglob("*")) == before
     time.sleep(1.1)  # times in archives count whole seconds
     other = load_source(project(tmp_path / "two", build=kind))
-    assert read_artifact(other, 0, version="1.0.0-rc.1", builder=builder({"TZ": "America/Anchorage"})) == found
+    assert (
+        read_artifact(other, 0, version="1.0.0-rc.1", builder=builder({"TZ": "America/Anchorage"})) == found
+    )
 
 
 def test_sdists_of_any_backend_are_reproducible(tmp_path: Path) -> None:
@@ -171,7 +173,11 @@ def test_the_build_sees_no_secret(tmp_path: Path) -> None:
     seen = json.loads(contents(name, data)["tool/environ.json"])
     assert b"s3cret" not in data
     assert not SECRETS.keys() & seen.keys()
-    assert (seen["ACME_FLAGS"], seen["KEYBOARD"], seen["PIP_INDEX_URL"]) == ("kept", "kept", "https://index.example")
+    assert (seen["ACME_FLAGS"], seen["KEYBOARD"], seen["PIP_INDEX_URL"]) == (
+        "kept",
+        "kept",
+        "https://index.example",
+    )
     assert (seen["PLUGIN_VERSION"], seen["SOURCE_DATE_EPOCH"]) == ("1.0.0", str(EPOCH_SECONDS))
     assert "s3cret" not in repr(vars(builder(ours)))
 
@@ -307,11 +313,11 @@ class TestPrograms:
 
     def test_output_and_code(self, tmp_path: Path) -> None:
         """Both streams in order, in the folder, with no more environment than was given."""
-        code = "import os, sys; print(os.getcwd(), os.environ.get('HOME'), flush=True); sys.exit('bye\\udcff')"
-        environ = {k: v for k, v in os.environ.items() if k != "HOME"}
-        done = run_program(
-            [sys.executable, "-c", code], folder=tmp_path, environ=environ, timeout_seconds=60
+        code = (
+            "import os, sys; print(os.getcwd(), os.environ.get('HOME'), flush=True); sys.exit('bye\\udcff')"
         )
+        environ = {k: v for k, v in os.environ.items() if k != "HOME"}
+        done = run_program([sys.executable, "-c", code], folder=tmp_path, environ=environ, timeout_seconds=60)
         assert (done.code, done.output.split()[:2]) == (1, [str(tmp_path), "None"])
         assert "bye" in done.output
 
@@ -357,6 +363,8 @@ def test_unreadable_outcome(tmp_path: Path) -> None:
         (["a-1.tar.gz", "b-1.tar.gz"], odd, r"found a-1\.tar\.gz, b-1\.tar\.gz"),
     ]:
         lines = "".join(write.format(name, data) for name in names)
-        backend.write_text(f"import os\ndef build_sdist(folder, settings=None):\n{lines}    return 'x.tar.gz'\n")
+        backend.write_text(
+            f"import os\ndef build_sdist(folder, settings=None):\n{lines}    return 'x.tar.gz'\n"
+        )
         with pytest.raises(PublishError, match=message):
             builder().build(folder, "sdist", "1.0.0")

@@ -150,7 +150,10 @@ def test_huge_file() -> None:
     ("before", "after"),
     [
         (b"=== X ===\nStable tag: 1.0.0\n", b"=== X ===\nStable tag: 2.0.0\n"),
-        (b"=== X ===\r\nSTABLE TAG:trunk  \r\nLicense: MIT\r\n", b"=== X ===\r\nSTABLE TAG: 2.0.0  \r\nLicense: MIT\r\n"),
+        (
+            b"=== X ===\r\nSTABLE TAG:trunk  \r\nLicense: MIT\r\n",
+            b"=== X ===\r\nSTABLE TAG: 2.0.0  \r\nLicense: MIT\r\n",
+        ),
         (b"Stable tag:\nLicense: MIT", b"Stable tag: 2.0.0\nLicense: MIT"),
         (b"=== X ===\nThe Stable tag: 1.0.0\n= 1.0.0 =\n", b"=== X ===\nThe Stable tag: 1.0.0\n= 1.0.0 =\n"),
         (b"", b""),
@@ -167,7 +170,10 @@ def test_stable_tag(before: bytes, after: bytes) -> None:
         ({}, "no 'Plugin Name:' header, as there is no PHP file at its top"),
         ({"inc/a.php": PHP, ".b.php": PHP, "c.PHP": PHP}, "as there is no PHP file at its top"),
         ({"a.php": b"<?php\n", "b.php": b"<?php\n// Version: 1"}, r"in the first 8 KiB of a\.php, b\.php"),
-        ({"b.php": PHP, "a.php": PHP}, r"a\.php and b\.php have a 'Plugin Name:' header each, .* sees 2 plugins"),
+        (
+            {"b.php": PHP, "a.php": PHP},
+            r"a\.php and b\.php have a 'Plugin Name:' header each, .* sees 2 plugins",
+        ),
     ],
 )
 def test_folders_that_are_no_plugin(tmp_path: Path, files: dict[str, bytes], message: str) -> None:

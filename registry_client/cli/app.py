@@ -7,33 +7,43 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from registry_client.cli import catalogue, env, fetch, health
+from registry_client.cli import catalogue, env, fetch, health, installed, project, updates
 from registry_client.cli.runner import run_app
 from registry_client.cli.state import State, parse_applications, state_of
 from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _EPILOG = f"""\b
 Examples:
-  plugin --registry https://registry.example --root 1.root.json search
+  plugin init --registry https://registry.example --root 1.root.json
   plugin search calendar
-  plugin download 'calendar>=1,<2' --output plugins
-  plugin outdated calendar==1.2.0 notes==0.3.1 --exit-code
+  plugin add 'calendar>=1,<2'
+  plugin install --frozen
+  plugin upgrade --dry-run
+
+\b
+Projects: the plugins.toml of --project, else the nearest one here or in a
+folder above. Commands that ask a registry use the project's first one, unless
+--registry or its variable names another.
 
 \b
 Environment:
   {env.REGISTRY}             the registry's URL
   {env.ROOT}            the pinned root of trust
+  {env.TOKEN}           a read token, where there is one registry
+  {env.TOKEN}_<NAME>    the read token of [registries.<NAME>]
   {env.HOME}            directory for state and cache
   {env.ALLOW_DEV_KEYS}  1: accept development keys
   NO_COLOR, FORCE_COLOR           colours never, colours always
 
 \b
 Exit codes: 0 done, 1 other failure, 2 usage, 3 configuration, 4 malformed
-document, 5 not fetched, 6 not verified or expired, 7 nothing fits, 8 cannot
-be written, 20 outdated (only with --exit-code), 130 interrupted."""
+document, 5 not fetched, 6 not verified, blocked or expired, 7 nothing fits,
+8 cannot be installed, written or is not consented to, 20 outdated (only with
+--exit-code), 21 updates applied and 22 updates waiting (only upgrade --auto),
+130 interrupted."""
 
 app = typer.Typer(
     epilog=_EPILOG,
@@ -48,19 +58,108 @@ def _examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-_COMMANDS = (
+_COMMANDS: tuple[tuple[str, Callable[..., None], str, tuple[str, ...]], ...] = (
     (
+        "init",
+        project.init,
+        "Write a first plugins.toml.",
+        ("plugin init --registry https://registry.example --root 1.root.json --host nexus=1.2.0",),
+    ),
+    (
+        "add",
+        project.add,
+        "Ask for plugins, lock and install them.",
+        (
+            "plugin add calendar 'notes>=2,<3'",
+            "plugin add ../sms --allow-unsigned",
+            "plugin add git+https://git.example/chat.git@v1.0.0 --allow-unsigned",
+            "plugin add pypi:nexus-plugin-tool --allow-unsigned",
+        ),
+    ),
+    ("remove", project.remove, "Ask for plugins no longer, and uninstall them.", ("plugin remove calendar",)),
+    (
+        "lock",
+        project.lock,
+        "Make plugins.lock answer plugins.toml.",
+        ("plugin lock", "plugin lock --check"),
+    ),
+    (
+        "install",
+        project.install,
+        "Make the plugins folder equal to plugins.lock.",
+        ("plugin install", "plugin install --frozen", "plugin install --verify"),
+    ),
+    (
+        "upgrade",
+        project.upgrade,
+        "Install newer versions.",
+        ("plugin upgrade --dry-run", "plugin upgrade calendar", "plugin upgrade --auto"),
+    ),
+    (
+        "rollback",
+        project.rollback,
+        "Go back to an earlier version, without network.",
+        ("plugin rollback calendar", "plugin rollback calendar 1.1.0"),
+    ),
+    (
+        "list",
+        installed.list_installed,
+        "List what is installed.",
+        ("plugin list", "plugin list --json | jq -r '.plugins[].id'"),
+    ),
+    (
+        "outdated",
+        updates.outdated,
+        "Say which installed versions are offered an update.",
+        (
+            "plugin outdated",
+            "plugin outdated calendar==1.2.0 notes==0.3.1 --json --exit-code",
+        ),
+    ),
+    (
+        "changelog",
+        updates.changelog,
+        "Show what changed between two versions.",
+        ("plugin changelog calendar", "plugin changelog calendar 1.0.0 1.2.0"),
+    ),
+    ("tree", installed.tree, "Show which plugin needs which.", ("plugin tree",)),
+    ("why", installed.why, "Say because of whom a plugin is there.", ("plugin why core",)),
+    (
+        "verify",
+        fetch.verify,
+        "Prove that installed plugins, or a file, are what was published.",
+        (
+            "plugin verify",
+            "plugin verify calendar",
+            "plugin verify manifest.json",
+            "plugin verify calendar-1.2.0.zip",
+            "plugin verify upload.bin calendar==1.2.0",
+        ),
+    ),
+    ("verify-all", fetch.verify_all, "Prove all installed plugins; as 'verify'.", ("plugin verify-all",)),
+    (
+        "discover",
+        installed.discover,
+        "Find folders that nobody recorded, and adopt them.",
+        ("plugin discover", "plugin discover --adopt calendar"),
+    ),
+    ("disable", installed.disable, "Set plugins aside.", ("plugin disable calendar",)),
+    ("enable", installed.enable, "Put disabled plugins back.", ("plugin enable calendar",)),
+    (
+        "search",
         catalogue.search,
         "Search the catalogue.",
         ("plugin search", "plugin search team calendar", "plugin search --json | jq -r '.plugins[].id'"),
     ),
     (
+        "info",
         catalogue.info,
         "Show what one version is and who signed it.",
         ("plugin info calendar", "plugin info 'calendar>=1,<2'", "plugin info calendar==1.2.0 --json"),
     ),
-    (catalogue.versions, "List all versions of a plugin.", ("plugin versions calendar",)),
+    ("versions", catalogue.versions, "List all versions of a plugin.", ("plugin versions calendar",)),
     (
+        "download",
         fetch.download,
         "Download a version's artifacts, verified.",
         (
@@ -69,32 +168,16 @@ _COMMANDS = (
             "plugin download seo --ecosystem wordpress",
         ),
     ),
+    ("refresh", health.refresh, "Ask the registry for its current state now.", ("plugin refresh",)),
     (
-        catalogue.outdated,
-        "Say which installed versions are offered an update.",
-        (
-            "plugin outdated calendar==1.2.0",
-            "plugin outdated calendar==1.2.0 notes==0.3.1 --json --exit-code",
-        ),
-    ),
-    (
-        fetch.verify,
-        "Check that a file is what was published.",
-        (
-            "plugin verify manifest.json",
-            "plugin verify calendar-1.2.0.zip",
-            "plugin verify upload.bin calendar==1.2.0",
-        ),
-    ),
-    (health.refresh, "Ask the registry for its current state now.", ("plugin refresh",)),
-    (
+        "status",
         health.status,
-        "Show what is cached, how old it is, and what is blocked.",
+        "Show how the project stands, what is cached, and what is blocked.",
         ("plugin status", "plugin status --json | jq .blocks"),
     ),
 )
-for _function, _short, _lines in _COMMANDS:
-    app.command(short_help=_short, epilog=_examples(*_lines))(_function)
+for _name, _function, _short, _lines in _COMMANDS:
+    app.command(_name, short_help=_short, epilog=_examples(*_lines))(_function)
 
 
 def _version(ctx: typer.Context, wanted: bool) -> None:
@@ -112,6 +195,14 @@ def _version(ctx: typer.Context, wanted: bool) -> None:
 @app.callback()
 def options(
     ctx: typer.Context,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR|FILE",
+            help="The project: a plugins.toml or its folder. By default the nearest, here or above.",
+            show_default=False,
+        ),
+    ] = None,
     registry: Annotated[
         str,
         typer.Option(metavar="URL", help=f"The registry's base URL. [{env.REGISTRY}]", show_default=False),
@@ -139,8 +230,12 @@ def options(
     ] = False,
     channel: Annotated[
         str,
-        typer.Option(metavar="stable|testing", help="Offer versions in testing too, or only released ones."),
-    ] = "stable",
+        typer.Option(
+            metavar="stable|testing",
+            help="Offer versions in testing too, or only released ones; by default as the project says, else stable.",
+            show_default=False,
+        ),
+    ] = "",
     host: Annotated[
         list[str] | None,
         typer.Option(
@@ -164,10 +259,11 @@ def options(
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
-    """Find, check and download the plugins of a registry. Whatever is shown or written was verified first."""
+    """Find, install, upgrade and check plugins. Whatever is shown, written or installed was verified first."""
     state = state_of(ctx)
-    if channel not in {"stable", "testing"}:
+    if channel and channel not in {"stable", "testing"}:
         raise ConfigError(f"--channel {channel[:40]!r}: expected stable or testing")
+    state.project_option = project
     state.registry, state.root, state.mirrors = registry, root, tuple(mirror or ())
     state.allow_dev_keys, state.channel, state.prereleases = allow_dev_keys, channel, prereleases
     state.applications = parse_applications(host or [])

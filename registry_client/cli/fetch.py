@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry_client.cli import text
-from registry_client.cli.installed import verify_installed
+from registry_client.cli.checks import verify_installed
 from registry_client.cli.options import JsonFlag, Spec, complete_installed
 from registry_client.cli.progress import progress_bars
 from registry_client.cli.state import State, parse_exact, parse_spec, state_of
@@ -104,6 +104,11 @@ def verify(
             f"expected one file, or installed plugins; {given[0]!r} is no id of one", ctx=ctx
         )
     _verify_file(state, Path(given[0]), given[1] if given[1:] else None)
+
+
+def verify_all(ctx: typer.Context, _json: JsonFlag = False) -> None:
+    """Prove that every installed plugin is exactly what was published: 'plugin verify' without arguments."""
+    verify_installed(state_of(ctx), [])
 
 
 def _names_plugins(given: list[str]) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from registry_client.cli import text
+from registry_client.cli.checks import project_status
 from registry_client.cli.options import JsonFlag  # noqa: TC001  (typer reads annotations)
 from registry_client.cli.state import State, state_of
 from registry_client.errors import ConfigError, ExpiredError
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from registry_client.trust import RoleInfo
 
 STALE_HOURS = 48
+_MEMBERS = (
+    "registry", "mirrors", "source", "root", "lastAsked", "lastAskedSecondsAgo", "expires", "roles", "cache", "state",
+    "installationId", "devKeys", "blocks",
+)  # fmt: skip
 
 
 def refresh(ctx: typer.Context, _json: JsonFlag = False) -> None:
@@ -52,14 +57,19 @@ def refresh(ctx: typer.Context, _json: JsonFlag = False) -> None:
 
 
 def status(ctx: typer.Context, _json: JsonFlag = False) -> None:
-    """Show what is known on this machine: what is cached, how old it is, when it expires, what is blocked.
+    """Show what is known on this machine: how the project stands, what is cached, how old it is, what is blocked.
 
-    Asks no host, so it works offline; 'plugin refresh' asks one. The exit code is 6 if what is cached has
-    expired.
+    Asks no host, so it works offline; 'plugin refresh' asks one. It does what the blocks last verified ask for:
+    disables plugins, or removes them where plugins.toml allows it. The exit code is 6 if what is cached has expired.
     """
     state = state_of(ctx)
+    installer = state.installer() if state.project_path() is not None else None
+    project, lines = project_status(installer, state.output) if installer is not None else (None, [])
+    if installer is not None and not installer.project.registries and not state.names_registry:
+        state.output.result({**dict.fromkeys(_MEMBERS), "project": project}, lines)
+        return
     client = state.client()
-    document = _status(state, client)
+    document = {**_status(state, client), "project": project}
     now = client.session.now()
     view = client.session.store.read_view()
     if view is not None and view.root != client.session.root_digest:
@@ -70,7 +80,7 @@ def status(ctx: typer.Context, _json: JsonFlag = False) -> None:
     if late:
         state.output.warn(f"expired: {', '.join(late)}; 'plugin refresh' asks the registry for newer ones")
     _warn_if_stale(state, _roles(client), now)
-    state.output.result(document, _status_lines(document, state.output))
+    state.output.result(document, [*lines, *([""] if lines else []), *_status_lines(document, state.output)])
     if late:
         raise typer.Exit(ExpiredError.exit_code)
 

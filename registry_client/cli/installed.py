@@ -11,7 +11,6 @@ from registry_client.cli import text
 from registry_client.cli.options import AllowUnsigned, InstalledIds, JsonFlag, complete_installed
 from registry_client.cli.plans import (
     UNSIGNED,
-    change_json,
     change_line,
     plan_json,
     plugin_json,
@@ -20,12 +19,11 @@ from registry_client.cli.plans import (
 )
 from registry_client.cli.progress import progress_bars
 from registry_client.cli.project import carry_out
-from registry_client.cli.state import State, state_of
-from registry_client.errors import ConfigError, RegistryError, VerificationError
+from registry_client.cli.state import state_of
+from registry_client.errors import ConfigError, RegistryError
 
 if TYPE_CHECKING:
     from registry_client.cli.output import Output
-    from registry_client.installer.checking import Checked
     from registry_client.installer.graph import Branch, Link
     from registry_client.installer.installer import Installer
     from registry_client.installer.plan import Found, Plan
@@ -229,56 +227,3 @@ def disable(ctx: typer.Context, plugin_ids: InstalledIds, _json: JsonFlag = Fals
 def enable(ctx: typer.Context, plugin_ids: InstalledIds, _json: JsonFlag = False) -> None:
     """Put disabled plugins back. What a block has disabled stays so until the block is lifted."""
     carry_out(state_of(ctx), lambda installer, _: installer.enable(plugin_ids))
-
-
-def verify_installed(state: State, plugin_ids: list[str]) -> None:
-    """Prove installed plugins from signature to files, and say what is wrong with which. Exit code 6 if anything is."""
-    with progress_bars(state.output) as bars:
-        checked, plan = state.installer(bars).verify(plugin_ids)
-    output = state.output
-    for one in checked:
-        for warning in one.warnings:
-            output.warn(f"{one.id} {one.version}: {warning}")
-    document = {
-        "verified": not any(one.problems for one in checked),
-        "plugins": [
-            {
-                "id": one.id,
-                "version": one.version,
-                "signed": one.signed,
-                "status": one.status or None,
-                "verified": not one.problems,
-                "problems": list(one.problems),
-                "warnings": list(one.warnings),
-            }
-            for one in checked
-        ],
-        "changes": [change_json(change) for change in plan.changes],
-    }
-    lines = [line for one in checked for line in _checked_lines(one, output)]
-    output.result(document, [*(change_line(change, output) for change in plan.changes), *lines])
-    bad = [one.id for one in checked if one.problems]
-    if bad:
-        output.note(
-            f"{text.counted(len(bad), 'plugin')} of {len(checked)} not as it should be: {', '.join(bad)}"
-        )
-        output.note("'plugin install --verify' puts changed files right; a block is the registry's to lift")
-        raise typer.Exit(VerificationError.exit_code)
-    output.note(
-        f"{text.counted(len(checked), 'plugin')}, each as it was installed"
-        if checked
-        else "nothing is installed"
-    )
-
-
-def _checked_lines(one: Checked, output: Output) -> list[str]:
-    colour = output.coloured
-    mark = "" if one.signed else text.paint(UNSIGNED, "yellow", enabled=colour)
-    good = "unchanged" if not one.signed else "verified"
-    verdict = (
-        text.paint("NOT VERIFIED", "red", enabled=colour)
-        if one.problems
-        else text.paint(good, "green", enabled=colour)
-    )
-    head = f"{text.paint(one.id, 'bold', enabled=colour)} {one.version}{mark}: {verdict}"
-    return [head, *(f"    {line}" for problem in one.problems for line in text.clean_lines(problem))]

@@ -25,7 +25,7 @@ def complete_id(ctx: typer.Context, incomplete: str) -> list[str]:
 
     environment = read_environment()
     try:
-        url = _options(ctx).get("registry") or environment.registry
+        url = str(_options(ctx).get("registry") or environment.registry)
         path = None if url else _project_path(ctx)
         first = next(iter(read_registries(path).values()), None) if path is not None else None
         store = Store(Directories.default(environment.home), first.url if first is not None else url)

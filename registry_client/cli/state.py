@@ -176,13 +176,10 @@ class State:
             credentials=self.credentials(config),
         )
 
-    def configured(self) -> RegistryConfig:
-        """The registry that commands ask: the one of the options, the project's where they give none.
-
-        Raises:
-            ConfigError: there is none, or no root of trust is pinned for it.
-        """
-        return self._configured("")[0]
+    @property
+    def names_registry(self) -> bool:
+        """Whether the options or the environment name a registry, so that the project's is not meant."""
+        return bool(self.registry or (self.environment.registry and self.project_option is None))
 
     def _configured(self, name: str) -> tuple[RegistryConfig, bool]:
         """The registry, and whether it is one of the project's."""
@@ -203,8 +200,7 @@ class State:
 
     def _of_project(self, name: str) -> RegistryConfig | None:
         """The project's registry, unless the options or the environment name another: what was typed comes first."""
-        asked = self.registry or (self.environment.registry if self.project_option is None else "")
-        path = self.project_path() if name or not asked else None
+        path = self.project_path() if name or not self.names_registry else None
         if path is None:
             return None
         from registry_client.installer.nearest import read_registries
@@ -239,7 +235,7 @@ class State:
         return replace(
             host,
             channel=self.channel or host.channel,
-            applications={**host.applications, **self.applications},
+            applications={**(host.applications or {}), **self.applications},
             prereleases=self.prereleases or host.prereleases,
         )
 

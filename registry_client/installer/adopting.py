@@ -10,8 +10,8 @@ from registry_client.installer.applying import How
 from registry_client.installer.checking import discover
 from registry_client.installer.fetch import Job, fetch_artifacts
 from registry_client.installer.folder import pack_folder
-from registry_client.installer.locking import choose_artifact, locked_plugin, wished
 from registry_client.installer.lockfile import Lock, LockedPlugin, locked_source
+from registry_client.installer.locking import choose_artifact, locked_plugin, wished
 from registry_client.installer.operations import Planned, plan_from_lock
 from registry_client.installer.project import parse_project
 from registry_client.installer.project_edit import with_plugin
@@ -46,7 +46,9 @@ def plan_adopt(ctx: Context, folder_name: str, *, unsigned: bool) -> Planned:
     else:
         wanted = Wanted(plugin.id, AdoptedSource())
     project = parse_project(with_plugin(ctx.project.text, wanted, ctx.project), ctx.project.path)
-    old = ctx.read_lock() or Lock.model_validate({"registries": ctx.registries.locked(), "ecosystem": project.host.ecosystem})
+    old = ctx.read_lock() or Lock.model_validate(
+        {"registries": ctx.registries.locked(), "ecosystem": project.host.ecosystem}
+    )
     others = [p for p in old.plugins if p.id != plugin.id]
     lock = old.model_copy(update={"plugins": (*others, plugin), "wanted": wished(project)})
     planned = plan_from_lock(ctx, lock, old, (), text=project.text, only=plugin.id)
@@ -54,7 +56,9 @@ def plan_adopt(ctx: Context, folder_name: str, *, unsigned: bool) -> Planned:
 
 
 def _found(ctx: Context, folder_name: str) -> Found:
-    unrecorded = {item.folder.name: item for item in discover(ctx.area.folder, ctx.area.read_record().plugins)}
+    unrecorded = {
+        item.folder.name: item for item in discover(ctx.area.folder, ctx.area.read_record().plugins)
+    }
     if folder_name not in unrecorded:
         raise NotFoundError(
             f"{ctx.area.folder / folder_name}: is no folder that nobody recorded",
@@ -65,7 +69,8 @@ def _found(ctx: Context, folder_name: str) -> Found:
         check_plugin_id(folder_name)
     except ValueError as e:
         raise InstallError(
-            f"{item.folder}: {e}", hint=f"Rename the folder{f' to {item.id}' if item.id else ''}, then adopt it."
+            f"{item.folder}: {e}",
+            hint=f"Rename the folder{f' to {item.id}' if item.id else ''}, then adopt it.",
         ) from e
     return replace(item, id=folder_name)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from registry_client.errors import DigestError, FetchError, InstallError, YankedError
 from registry_client.installer.fetch import Job, fetch_artifacts, has_archive
-from registry_client.installer.locking import locked_plugin
 from registry_client.installer.lockfile import lock_bytes
+from registry_client.installer.locking import usable_artifact
 from registry_client.installer.plan import Action, Change, Plan
 from registry_client.installer.planning import kept_versions, same_content
 from registry_client.installer.record import Disabled, Installed, Record
@@ -80,7 +80,10 @@ def apply_plan(ctx: Context, plan: Plan, how: How | None = None) -> Plan:
             if manifest is not None:
                 ctx.area.write_manifest(manifest.payload_digest, manifest.data)
         transaction.commit(
-            [_move(change, record) for change in plan.changes], record, _files(ctx, plan), adopting=how.adopting
+            [_move(change, record) for change in plan.changes],
+            record,
+            _files(ctx, plan),
+            adopting=how.adopting,
         )
     except BaseException:
         transaction.abandon()
@@ -102,9 +105,12 @@ def _manifest(ctx: Context, plugin: LockedPlugin | None, how: How) -> VerifiedMa
         manifest = held_manifest(ctx, plugin)
     else:
         manifest = client.pinned(plugin.id, plugin.version, plugin.payload_digest)
-    stated = locked_plugin(manifest, plugin.source.registry, ctx.project.host.ecosystem)
-    compared = {"artifact", "requires", "permissions", "id", "version"}
-    if stated.model_dump(include=compared) != plugin.model_dump(include=compared):
+    model = manifest.model
+    signed = (model.id, model.version, model.requires, model.permissions)
+    artifact = usable_artifact(manifest, ctx.project.host.ecosystem)
+    stated = (plugin.id, plugin.version, plugin.requires, plugin.permissions)
+    publisher = manifest.publisher or plugin.publisher  # what was kept here is known by its digest alone
+    if (*signed, artifact, publisher) != (*stated, plugin.artifact, plugin.publisher):
         raise DigestError(
             f"{ctx.project.lock_path}: states something else of {plugin.id} {plugin.version} than its signed manifest does",
             hint="The lock was edited. Restore it, or run 'plugin lock'.",
@@ -178,7 +184,9 @@ def _pack_again(ctx: Context, plugin: LockedPlugin) -> None:
     """Pack an unsigned source once more, on a machine that has not: it must come out as it was locked."""
     wanted = ctx.project.plugins.get(plugin.id)
     if wanted is None:
-        raise FetchError(f"{plugin.id}: plugins.toml does not say where it comes from", hint="Run 'plugin lock'.")
+        raise FetchError(
+            f"{plugin.id}: plugins.toml does not say where it comes from", hint="Run 'plugin lock'."
+        )
     packed = ctx.unsigned.obtain(wanted, plugin)
     if not same_content(packed, plugin):
         raise DigestError(
@@ -230,8 +238,10 @@ def next_record(ctx: Context, plan: Plan, stripped: dict[str, bool]) -> Record:
 def _installed(ctx: Context, change: Change, old: Installed | None, *, stripped: bool) -> Installed:
     previous: tuple[LockedPlugin, ...] = ()
     if old is not None and change.after is not None:
-        kept = old.previous if same_content(old.plugin, change.after) else kept_versions(
-            old.plugin, old.previous, ctx.project.updates.keep + 1
+        kept = (
+            old.previous
+            if same_content(old.plugin, change.after)
+            else kept_versions(old.plugin, old.previous, ctx.project.updates.keep + 1)
         )
         others = [plugin for plugin in kept if not same_content(plugin, change.after)]
         previous = tuple(others[: max(ctx.project.updates.keep - 1, 0)])

@@ -112,8 +112,7 @@ class _Provider(AbstractProvider[Need, Candidate, str]):
         needs = list(requirements[identifier])
         bad = set(incompatibilities[identifier])
         if not needs:  # everybody who asked for it was given up meanwhile
-            stock = self._stocks.get(identifier)
-            return [c for c in stock.ranked if c not in bad] if stock is not None else []
+            return [c for c in self._usable(self._stocks.get(identifier)) if c not in bad]
         if needs[0].stock is not None:
             self._stocks[identifier] = needs[0].stock
         return [c for c in self.matches(needs) if c not in bad]
@@ -126,8 +125,14 @@ class _Provider(AbstractProvider[Need, Candidate, str]):
         admitted = frozenset.intersection(*(need.admitted for need in needs))
         if not admitted:
             return []
+        return [c for c in self._usable(stock) if c.version in admitted]
+
+    def _usable(self, stock: Stock | None) -> list[Candidate]:
+        """The candidates of a plugin, best first, apart from what a careful search leaves out."""
+        if stock is None:
+            return []
         careful = self._lower is not None and stock.id not in self._lower
-        return [c for c in stock.ranked if c.version in admitted and not (careful and stock.is_below_kept(c))]
+        return [c for c in stock.ranked if not (careful and stock.is_below_kept(c))]
 
     def is_satisfied_by(self, requirement: Need, candidate: Candidate) -> bool:
         return requirement.is_met_by(candidate)

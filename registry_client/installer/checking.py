@@ -85,7 +85,9 @@ def _check_signed(ctx: Context, installed: Installed, problems: list[str], warni
         return ""
     if info.problem is not None:
         problems.append(str(info.problem))
-    client.session.retrying(lambda: client.reader.manifest(info.line))  # its signatures, by the publisher's keys of today
+    client.session.retrying(
+        lambda: client.reader.manifest(info.line)
+    )  # its signatures, by the publisher's keys of today
     standing = info.standing
     if standing.status not in {"released", "disabled", "uninstalled"}:
         warnings.append(f"{standing.status}: {standing.reason}" if standing.reason else str(standing.status))
@@ -104,7 +106,9 @@ def check_files(ctx: Context, installed: Installed) -> list[str]:
             return [f"{name}: is not part of it" for name in extra]
         archive = ctx.area.archive(plugin.artifact.digest)
         if not has_archive(ctx.area.archives, plugin.artifact.digest, plugin.artifact.size):
-            return [f"{archive}: the archive that was kept is gone or changed, so its files cannot be compared"]
+            return [
+                f"{archive}: the archive that was kept is gone or changed, so its files cannot be compared"
+            ]
         return list(compare(archive, plugin.artifact.name, folder))
     except (RegistryError, OSError) as e:
         return [str(e)]
@@ -121,11 +125,7 @@ def refresh(ctx: Context, record: Record) -> None:
 
 def receipts_differ(ctx: Context, record: Record) -> set[str]:
     """Installed plugins whose folder is gone, or is not the one that was installed: what `install` puts right unasked."""
-    return {
-        plugin_id
-        for plugin_id, installed in record.plugins.items()
-        if not ctx.area.holds(installed)
-    }
+    return {plugin_id for plugin_id, installed in record.plugins.items() if not ctx.area.holds(installed)}
 
 
 def block_changes(ctx: Context, record: Record) -> list[Change]:
@@ -136,14 +136,24 @@ def block_changes(ctx: Context, record: Record) -> list[Change]:
         by_block = installed.disabled is not None and installed.disabled.by == "block"
         if not blocks:
             if by_block:
-                changes.append(Change(plugin_id, Action.ENABLE, installed.plugin, installed.plugin, reason="the block was lifted"))
+                changes.append(
+                    Change(
+                        plugin_id,
+                        Action.ENABLE,
+                        installed.plugin,
+                        installed.plugin,
+                        reason="the block was lifted",
+                    )
+                )
             continue
         worst = max(blocks, key=lambda block: block.action is BlockAction.UNINSTALL)
         reason = f"blocked ({worst.action}): {worst.reason}"
         if worst.action is BlockAction.UNINSTALL and ctx.project.updates.uninstall_blocked:
             changes.append(Change(plugin_id, Action.REMOVE, installed.plugin, None, reason=reason))
         elif installed.disabled is None:
-            changes.append(Change(plugin_id, Action.DISABLE, installed.plugin, installed.plugin, reason=reason))
+            changes.append(
+                Change(plugin_id, Action.DISABLE, installed.plugin, installed.plugin, reason=reason)
+            )
     return changes
 
 

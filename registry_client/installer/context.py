@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from registry_client.installer.area import Area
-    from registry_client.installer.locking import Unsigned
     from registry_client.installer.lockfile import Lock
+    from registry_client.installer.locking import Unsigned
     from registry_client.installer.plan import Change
     from registry_client.installer.project_model import Project
     from registry_client.installer.registries import Registries
@@ -81,7 +81,9 @@ class Context:
             return parse_lock(data, str(path))
         except DocumentError as e:
             raise DocumentError(
-                e.where, list(e.problems), hint="Restore it from your repository, or delete it and run 'plugin lock'."
+                e.where,
+                list(e.problems),
+                hint="Restore it from your repository, or delete it and run 'plugin lock'.",
             ) from e
 
     def call_before(self, change: Change) -> None:
@@ -99,7 +101,9 @@ class Context:
         try:
             self.hooks.after(change)
         except Exception as e:  # noqa: BLE001  (a host's code may raise anything; the other hooks are still called)
-            failed = HookError(f"{change.id}: done, but the host's hook after {change.action} failed: {type(e).__name__}: {e}")
+            failed = HookError(
+                f"{change.id}: done, but the host's hook after {change.action} failed: {type(e).__name__}: {e}"
+            )
             failed.__cause__ = e
             return failed
         return None

@@ -86,7 +86,9 @@ def chains_to(lock: Lock, plugin_id: str, *, most: int = 100) -> list[list[Link]
     """
     by_id = lock.by_id
     if plugin_id not in by_id:
-        raise NotFoundError(f"plugins.lock has no plugin {plugin_id!r}", hint="See what it has: 'plugin tree'.")
+        raise NotFoundError(
+            f"plugins.lock has no plugin {plugin_id!r}", hint="See what it has: 'plugin tree'."
+        )
     leads = _leading_to(lock, plugin_id)
     found: list[list[Link]] = []
     ahead = [[Link("", name, wish.range)] for name, wish in sorted(lock.wanted.items()) if name in leads]

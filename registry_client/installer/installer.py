@@ -133,7 +133,9 @@ class Installer:
             planned = operations.plan_add(ctx, self._context, wishes, unsigned=agreed.unsigned, here=here)
             return self._carry_out(ctx, planned, agreed, dry_run=dry_run)
 
-    def remove(self, plugin_ids: Sequence[str], *, consent: Consent | None = None, dry_run: bool = False) -> Plan:
+    def remove(
+        self, plugin_ids: Sequence[str], *, consent: Consent | None = None, dry_run: bool = False
+    ) -> Plan:
         """Ask for plugins no longer, and uninstall them and what only they needed."""
         with self._changing() as ctx:
             planned = operations.plan_remove(ctx, self._context, plugin_ids)
@@ -151,7 +153,12 @@ class Installer:
             return replace(plan, applied=True)
 
     def install(
-        self, *, frozen: bool = False, verify: bool = False, consent: Consent | None = None, dry_run: bool = False
+        self,
+        *,
+        frozen: bool = False,
+        verify: bool = False,
+        consent: Consent | None = None,
+        dry_run: bool = False,
     ) -> Plan:
         """Make the plugins folder equal to the lock. Without changes no host is asked.
 
@@ -181,10 +188,17 @@ class Installer:
             return self._carry_out(ctx, operations.plan_automatic(ctx), Consent(), dry_run=dry_run)
 
     def rollback(
-        self, plugin_id: str, version: str | None = None, *, consent: Consent | None = None, dry_run: bool = False
+        self,
+        plugin_id: str,
+        version: str | None = None,
+        *,
+        consent: Consent | None = None,
+        dry_run: bool = False,
     ) -> Plan:
         """Go back to a version that was installed before; needs no network. It is not upgraded again unless asked for."""
-        agreed = replace(consent or Consent(), permissions=True)  # they were accepted when it was installed first
+        agreed = replace(
+            consent or Consent(), permissions=True
+        )  # they were accepted when it was installed first
         with self._changing() as ctx:
             planned = operations.plan_rollback(ctx, plugin_id, version)
             return self._carry_out(ctx, planned, agreed, dry_run=dry_run)

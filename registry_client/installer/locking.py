@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from registry_client.artifacts import file_name
 from registry_client.errors import ConfigError, ConsentError, InstallError
-from registry_client.installer.lockfile import Lock, LockedPlugin, LockedWish, locked_source
+from registry_client.installer.lockfile import Lock, LockedArtifact, LockedPlugin, LockedWish, locked_source
 from registry_client.installer.planning import same_content
 from registry_client.installer.solve import Ask, Fixed, Pick, solve
 from registry_client.installer.sources import RegistrySource
@@ -190,7 +190,9 @@ def _fixed(
         before = known.get(wanted.id)
         stay = before if before is not None and not wishes.upgrades(wanted.id) else None
         plugin = unsigned.pack(wanted, stay)
-        if not wishes.allow_unsigned and (before is None or before.signed or not same_content(before, plugin)):
+        if not wishes.allow_unsigned and (
+            before is None or before.signed or not same_content(before, plugin)
+        ):
             raise ConsentError(
                 f"{wanted.id}: comes from an unsigned source ({plugin.source.kind}), "
                 f"{'which is new' if before is None or before.signed else 'whose content has changed'}",
@@ -229,15 +231,6 @@ def locked_plugin(manifest: VerifiedManifest, registry: str, ecosystem: str | No
         InstallError: the host cannot use any of its artifacts, or it is not clear which.
     """
     model = manifest.model
-    artifact = choose_artifact(model.artifacts or (), f"{model.id} {model.version}", ecosystem)
-    stated = None
-    if artifact is not None:
-        stated = {
-            "name": file_name(artifact, model.id, model.version),
-            "digest": artifact.digest,
-            "size": artifact.size,
-            "url": artifact.url,
-        }
     return LockedPlugin.model_validate(
         {
             "id": model.id,
@@ -246,11 +239,22 @@ def locked_plugin(manifest: VerifiedManifest, registry: str, ecosystem: str | No
             "payloadDigest": manifest.payload_digest,
             "publisher": manifest.publisher,
             "keyids": tuple(sorted(manifest.keyids)),
-            "artifact": stated,
+            "artifact": usable_artifact(manifest, ecosystem),
             "requires": model.requires,
             "permissions": model.permissions,
         }
     )
+
+
+def usable_artifact(manifest: VerifiedManifest, ecosystem: str | None) -> LockedArtifact | None:
+    """The artifact of a verified manifest that a host unpacks, as the lock states it. Raises InstallError as `choose_artifact`."""
+    model = manifest.model
+    artifact = choose_artifact(model.artifacts or (), f"{model.id} {model.version}", ecosystem)
+    if artifact is None:
+        return None
+    name = file_name(artifact, model.id, model.version)
+    stated = {"name": name, "digest": artifact.digest, "size": artifact.size, "url": artifact.url}
+    return LockedArtifact.model_validate(stated)
 
 
 def choose_artifact(artifacts: Sequence[Artifact], where: str, ecosystem: str | None) -> Artifact | None:

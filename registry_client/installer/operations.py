@@ -206,7 +206,9 @@ def _check_fits(lock: Lock, target: LockedPlugin) -> None:
         if name not in by_id:
             wrong.append(f"{target.id} {target.version} needs {name} {text}, which is not installed")
         elif not in_range(by_id[name].version, text, prereleases=True):
-            wrong.append(f"{target.id} {target.version} needs {name} {text}; {by_id[name].version} is installed")
+            wrong.append(
+                f"{target.id} {target.version} needs {name} {text}; {by_id[name].version} is installed"
+            )
     if wrong:
         raise ConflictError(
             f"{target.id} {target.version}: does not fit with the other plugins\n  " + "\n  ".join(wrong),

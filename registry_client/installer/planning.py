@@ -74,7 +74,9 @@ def _action(before: LockedPlugin | None, after: LockedPlugin | None, *, damaged:
     return Action.UPGRADE if want > have else Action.DOWNGRADE
 
 
-def kept_versions(before: LockedPlugin, previous: tuple[LockedPlugin, ...], keep: int) -> tuple[LockedPlugin, ...]:
+def kept_versions(
+    before: LockedPlugin, previous: tuple[LockedPlugin, ...], keep: int
+) -> tuple[LockedPlugin, ...]:
     """The versions to go back to after `before` was replaced, newest replacement first.
 
     Args:

@@ -189,6 +189,9 @@ def _after_head(body: list[Any]) -> int:
     """Where the first entry goes: after comments that a blank line sets apart, before those of the next entry."""
     from tomlkit.items import Comment, Whitespace  # noqa: PLC0415
 
+    if all(key is None for key, _ in body):  # comments alone: they are about what is to come
+        return next((at for at, (_, item) in enumerate(body) if not isinstance(item, Comment)), len(body))
+
     place = 0
     for at, (key, item) in enumerate(body):
         if key is not None or not isinstance(item, (Comment, Whitespace)):

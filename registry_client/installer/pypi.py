@@ -71,7 +71,7 @@ class File:
     yanked: bool
 
 
-def fetch_pypi(
+def fetch_pypi(  # noqa: PLR0913  (what a host states, by keyword)
     source: PypiSource,
     range: str,  # noqa: A002  (the document's own word)
     transport: Transport,

@@ -128,7 +128,9 @@ class Registries:
 
     def prefetch(self, wanted: Collection[tuple[str, str]]) -> None:
         """Have the versions of these plugins at hand, fetched in parallel. What fails is raised when it is asked for."""
-        missing = sorted({key for key in wanted if key not in self._known}, key=lambda k: (k[0], bits_of(k[1])))
+        missing = sorted(
+            {key for key in wanted if key not in self._known}, key=lambda k: (k[0], bits_of(k[1]))
+        )
         for name in {name for name, _ in missing}:
             try:
                 self.client(name).session.view()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from registry_client.errors import ConfigError, InstallError
 from registry_client.installer.lockfile import LockedPlugin, locked_source
-from registry_client.installer.project_model import Wanted
 from registry_client.installer.sources import AdoptedSource, GitSource, PathSource, PypiSource, RegistrySource
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
     from registry_client.installer.area import Area
     from registry_client.installer.packed import Packed
-    from registry_client.installer.project_model import Project
+    from registry_client.installer.project_model import Project, Wanted
     from registry_client.installer.sources import Source
 
 _TIMEOUT = 600.0
@@ -130,7 +129,7 @@ class Elsewhere:
             self._area.archives,
             python=host.python,
             platform=host.platform,
-            timeout=_TIMEOUT,
+            prereleases=host.prereleases,
             id=plugin_id,
         )
 
@@ -160,7 +159,9 @@ def _stays(wanted: Wanted, known: LockedPlugin) -> bool:
     if isinstance(wanted.source, PypiSource) and wanted.range:
         from packaging.specifiers import SpecifierSet  # noqa: PLC0415
 
-        return known.source.ref is not None and SpecifierSet(wanted.range).contains(known.source.ref, prereleases=True)
+        return known.source.ref is not None and SpecifierSet(wanted.range).contains(
+            known.source.ref, prereleases=True
+        )
     return True
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from registry_client.installer.context import Context
-    from registry_client.installer.locking import Locking
     from registry_client.installer.lockfile import Lock, LockedPlugin
+    from registry_client.installer.locking import Locking
     from registry_client.installer.project_model import Automatic
     from registry_client.resolve import VersionInfo
 
@@ -71,13 +71,17 @@ def changelogs(ctx: Context, plugin: LockedPlugin, before: str) -> tuple[tuple[s
     if plugin.source.registry is None:
         return ()
     infos = ctx.registries.versions(plugin.source.registry, plugin.id)
-    between = [i for i in infos if parse_version(before) < parse_version(i.version) <= parse_version(plugin.version)]
+    between = [
+        i for i in infos if parse_version(before) < parse_version(i.version) <= parse_version(plugin.version)
+    ]
     between.sort(key=lambda info: parse_version(info.version), reverse=True)
     client = ctx.registries.client(plugin.source.registry)
 
     def one(info: VersionInfo) -> tuple[str, str] | None:
         try:
-            return info.version, client.session.retrying(lambda: client.reader.manifest(info.line)).model.changelog or ""
+            return info.version, client.session.retrying(
+                lambda: client.reader.manifest(info.line)
+            ).model.changelog or ""
         except RegistryError:
             return None
 
@@ -107,7 +111,9 @@ def outdated(ctx: Context, lock: Lock) -> list[Outdated]:
     Raises:
         RegistryError: a registry cannot be read.
     """
-    ctx.registries.prefetch([(p.source.registry, p.id) for p in lock.plugins if p.source.registry is not None])
+    ctx.registries.prefetch(
+        [(p.source.registry, p.id) for p in lock.plugins if p.source.registry is not None]
+    )
     try:
         best = make_lock(ctx.project, ctx.registries, ctx.unsigned, lock, _everything(ctx, lock)).lock.by_id
     except ConflictError as e:
@@ -121,7 +127,9 @@ def outdated(ctx: Context, lock: Lock) -> list[Outdated]:
         if update is not None or newer:
             offered = update.info.version if update is not None else wanted.version
             chosen = wanted.version if newer else plugin.version
-            found.append(Outdated(plugin.id, plugin.version, chosen, offered, update is not None and update.force))
+            found.append(
+                Outdated(plugin.id, plugin.version, chosen, offered, update is not None and update.force)
+            )
     return found
 
 
@@ -147,7 +155,9 @@ def choose_automatic(ctx: Context, lock: Lock) -> tuple[Locking | None, tuple[Wa
         RegistryError: a registry cannot be read.
     """
     policy = ctx.project.updates.auto
-    ctx.registries.prefetch([(p.source.registry, p.id) for p in lock.plugins if p.source.registry is not None])
+    ctx.registries.prefetch(
+        [(p.source.registry, p.id) for p in lock.plugins if p.source.registry is not None]
+    )
     offers = {p.id: u for p in lock.plugins if (u := offered_update(ctx, p)) is not None}
     allowed, reasons = {}, {}
     for plugin_id, update in offers.items():
@@ -177,7 +187,12 @@ def choose_automatic(ctx: Context, lock: Lock) -> tuple[Locking | None, tuple[Wa
         locking = None
     now = locking.lock.by_id if locking is not None else lock.by_id
     waiting = [
-        Waiting(name, lock.by_id[name].version, update.info.version, reasons.get(name, "its ranges do not allow it"))
+        Waiting(
+            name,
+            lock.by_id[name].version,
+            update.info.version,
+            reasons.get(name, "its ranges do not allow it"),
+        )
         for name, update in sorted(offers.items())
         if name in now and parse_version(now[name].version) < parse_version(update.info.version)
     ]

@@ -14,7 +14,11 @@ def digest_of(text: str) -> str:
 
 
 def locked(
-    plugin_id: str, version: str = "1.0.0", *permissions: str, needs: dict[str, str] | None = None, **more: Any
+    plugin_id: str,
+    version: str = "1.0.0",
+    *permissions: str,
+    needs: dict[str, str] | None = None,
+    **more: Any,
 ) -> LockedPlugin:
     """An entry out of the registry `main`; with `path`, out of a folder."""
     name = f"{plugin_id} {version} {more.pop('content', '')}"

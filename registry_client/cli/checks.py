@@ -1,0 +1,124 @@
+"""How a project stands, and whether what is installed is what was signed: parts of `status` and `verify`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from registry_client.cli import text
+from registry_client.cli.installed import disabled_text, installed_json
+from registry_client.cli.plans import UNSIGNED, change_json, change_line
+from registry_client.cli.progress import progress_bars
+from registry_client.errors import VerificationError
+
+if TYPE_CHECKING:
+    from registry_client.cli.output import Output
+    from registry_client.cli.state import State
+    from registry_client.installer.checking import Checked
+    from registry_client.installer.installer import HostStatus, Installer
+
+
+def verify_installed(state: State, plugin_ids: list[str]) -> None:
+    """Prove installed plugins from signature to files, and say what is wrong with which. Exit code 6 if anything is."""
+    with progress_bars(state.output) as bars:
+        checked, plan = state.installer(bars).verify(plugin_ids)
+    output = state.output
+    for one in checked:
+        for warning in one.warnings:
+            output.warn(f"{one.id} {one.version}: {warning}")
+    document = {
+        "verified": not any(one.problems for one in checked),
+        "plugins": [
+            {
+                "id": one.id,
+                "version": one.version,
+                "signed": one.signed,
+                "status": one.status or None,
+                "verified": not one.problems,
+                "problems": list(one.problems),
+                "warnings": list(one.warnings),
+            }
+            for one in checked
+        ],
+        "changes": [change_json(change) for change in plan.changes],
+    }
+    lines = [line for one in checked for line in _checked_lines(one, output)]
+    output.result(document, [*(change_line(change, output) for change in plan.changes), *lines])
+    bad = [one.id for one in checked if one.problems]
+    if bad:
+        output.note(
+            f"{text.counted(len(bad), 'plugin')} of {len(checked)} not as it should be: {', '.join(bad)}"
+        )
+        output.note("'plugin install --verify' puts changed files right; a block is the registry's to lift")
+        raise typer.Exit(VerificationError.exit_code)
+    output.note(
+        f"{text.counted(len(checked), 'plugin')}, each as it was installed"
+        if checked
+        else "nothing is installed"
+    )
+
+
+def _checked_lines(one: Checked, output: Output) -> list[str]:
+    colour = output.coloured
+    mark = "" if one.signed else text.paint(UNSIGNED, "yellow", enabled=colour)
+    good = "unchanged" if not one.signed else "verified"
+    verdict = (
+        text.paint("NOT VERIFIED", "red", enabled=colour)
+        if one.problems
+        else text.paint(good, "green", enabled=colour)
+    )
+    head = f"{text.paint(one.id, 'bold', enabled=colour)} {one.version}{mark}: {verdict}"
+    return [head, *(f"    {line}" for problem in one.problems for line in text.clean_lines(problem))]
+
+
+def project_status(installer: Installer, output: Output) -> tuple[dict[str, Any], list[str]]:
+    """How a project stands: as a JSON document, and as lines."""
+    standing = installer.status()
+    project = installer.project
+    blocked = [
+        item for item in standing.installed if item.disabled is not None and item.disabled.by == "block"
+    ]
+    document = {
+        "path": str(project.path),
+        "folder": str(project.host.folder),
+        "installed": [installed_json(item) for item in standing.installed],
+        "disabled": [item.plugin.id for item in standing.installed if item.disabled is not None],
+        "blocked": [
+            {"id": item.plugin.id, "version": item.plugin.version, "reason": item.disabled.reason}
+            for item in blocked
+            if item.disabled is not None
+        ],
+        "unsigned": list(standing.unsigned),
+        "outOfStep": list(standing.out_of_step),
+        "lockProblems": list(standing.lock_problems),
+        "changes": [change_json(change) for change in standing.plan.changes],
+    }
+    for problem in standing.lock_problems:
+        output.warn(
+            f"{project.lock_path.name}: {problem}; 'plugin install' makes it answer {project.path.name}"
+        )
+    if standing.out_of_step and not standing.lock_problems:
+        output.warn(f"not as locked: {', '.join(standing.out_of_step)}; 'plugin install' puts that right")
+    return document, _status_lines(installer, standing, output)
+
+
+def _status_lines(installer: Installer, standing: HostStatus, output: Output) -> list[str]:
+    project = installer.project
+    named = {item.plugin.id: item for item in standing.installed}
+    lines = [change_line(change, output) for change in standing.plan.changes]
+    lines += text.facts(
+        (
+            ("project", text.clean(str(project.path))),
+            ("plugins", f"{len(named)} in {text.clean(str(project.host.folder))}"),
+            ("lock", "; ".join(standing.lock_problems) or f"answers {project.path.name}"),
+            ("out of step", ", ".join(standing.out_of_step)),
+            ("unsigned", ", ".join(standing.unsigned)),
+        )
+    )
+    disabled = [
+        (item.plugin.id, item.plugin.version, disabled_text(item).strip(" ()"))
+        for item in standing.installed
+        if item.disabled is not None
+    ]
+    return [*lines, *text.table((f"  {name}", version, reason) for name, version, reason in disabled)]
