@@ -23,6 +23,7 @@ from registry_client.models.base import format_time
 from registry_client.models.release import ReleaseStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
 REGISTRY = "benchmark"
@@ -114,22 +115,31 @@ def build_data(count: int, now: datetime) -> Data:
     keys = Keys((key("root-1"), key("root-2")), key("targets"), key("blocks"), key("online"))
     files = build_registry(NewRegistry(BASE_URL, REGISTRY, "Benchmark", threshold=2), keys, now)
     plugins = build_plugins(count)
-    tree = Overlay(MemoryTree(files))
-    with TufRepository(tree, keys.all, now).edit_targets() as targets:
-        for publisher in sorted({plugin.publisher for plugin in plugins}):
-            path = f"publishers/{publisher}.json"
-            data = dump_json(_publisher(publisher))
-            tree.write(add_target(targets, path, data), data)
-            tree.write(path, data)
-    memory = MemoryTree({**files, **_kept(tree.changes)})
+    files |= allow_publishers(files, {plugin.publisher for plugin in plugins}, keys, now)
+    memory = MemoryTree(files)
     options = options_for(memory.files["metadata/1.root.json"])
     run = register(memory, _submissions(plugins, now), options, now)
     if run.refused:
         raise run.refused[0].error or AssertionError("refused without a reason")
-    return Data(plugins, {**memory.files, **_kept(run.changes)}, options, now)
+    return Data(plugins, {**memory.files, **kept(run.changes)}, options, now)
 
 
-def _kept(changes: dict[str, bytes | None]) -> dict[str, bytes]:
+def allow_publishers(
+    files: dict[str, bytes], publishers: Iterable[str], keys: Keys, now: datetime
+) -> dict[str, bytes]:
+    """The files that allow publishers to publish what begins with their ids."""
+    tree = Overlay(MemoryTree(files))
+    with TufRepository(tree, keys.all, now).edit_targets() as targets:
+        for publisher in sorted(publishers):
+            path = f"publishers/{publisher}.json"
+            data = dump_json(_publisher(publisher))
+            tree.write(add_target(targets, path, data), data)
+            tree.write(path, data)
+    return kept(tree.changes)
+
+
+def kept(changes: dict[str, bytes | None]) -> dict[str, bytes]:
+    """Changes of a tree as files."""
     return {path: data for path, data in changes.items() if data is not None}
 
 

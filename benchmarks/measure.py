@@ -89,7 +89,7 @@ def registrar(subject: Subject, *, full: bool) -> Figure:
     # Verifying everything takes seconds, and varies little.
     repeat = max(1, subject.repeat // 3) if full else subject.repeat
     job = {"what": "registrar", "folder": str(subject.folder), "plugins": subject.plugins}
-    seconds, peak = _work({**job, "now": subject.now.isoformat(), "full": full, "repeat": repeat})
+    seconds, peak = run_worker({**job, "now": subject.now.isoformat(), "full": full, "repeat": repeat})
     name = "registrar: everything verified again" if full else "registrar: after one publish"
     return Figure(name, median(seconds), tuple(seconds), None, peak)
 
@@ -101,7 +101,7 @@ def clients(subject: Subject, host: Host) -> list[Figure]:
         home = subject.scratch / f"home-{subject.plugins}-{number}"
         job = {"what": "client", "url": host.url, "root": str(subject.root), "home": str(home)}
         for name, call, later in _STEPS:
-            seconds, peak = _work({**job, "call": call, "id": subject.plugin_id, "later": later})
+            seconds, peak = run_worker({**job, "call": call, "id": subject.plugin_id, "later": later})
             counted = host.take()
             if name and number:  # the first round warms the server's cache of compressed files up
                 calls[name].append((seconds[0], counted, peak))
@@ -110,10 +110,10 @@ def clients(subject: Subject, host: Host) -> list[Figure]:
         "unchanged": "client: refresh, nothing changed",
         "inside": "client: one plugin, inside the TTL",
     }
-    return [_client_figure(names[name], rounds) for name, rounds in calls.items()]
+    return [client_figure(names[name], rounds) for name, rounds in calls.items()]
 
 
-def _client_figure(name: str, rounds: list[tuple[float, Counted, int]]) -> Figure:
+def client_figure(name: str, rounds: list[tuple[float, Counted, int]]) -> Figure:
     seconds = tuple(taken for taken, _, _ in rounds)
     most = max((counted for _, counted, _ in rounds), key=lambda counted: counted.received)
     return Figure(name, median(seconds), seconds, most, max(peak for _, _, peak in rounds))
@@ -130,12 +130,12 @@ def commands(subject: Subject, host: Host) -> list[Figure]:
     search = [sys.executable, "-m", "registry_client.cli.main", "search", "calendar"]
     pip = [sys.executable, "-m", "pip", "--version"]
     for command in (search, pip):  # fills the cache, and the system's
-        _run(command, environ)
+        run_command(command, environ)
     host.take()
     times: tuple[list[float], list[float]] = [], []
     for _ in range(2 * subject.repeat):
         for command, seconds in zip((search, pip), times, strict=True):
-            seconds.append(_run(command, environ))
+            seconds.append(run_command(command, environ))
     counted = host.take()
     return [
         Figure("`plugin search`, inside the TTL", median(times[0]), tuple(times[0]), counted),
@@ -143,7 +143,7 @@ def commands(subject: Subject, host: Host) -> list[Figure]:
     ]
 
 
-def _run(command: list[str], environ: dict[str, str]) -> float:
+def run_command(command: list[str], environ: dict[str, str]) -> float:
     start = time.perf_counter()
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     taken = time.perf_counter() - start
@@ -152,7 +152,7 @@ def _run(command: list[str], environ: dict[str, str]) -> float:
     return taken
 
 
-def _work(job: dict[str, Any]) -> tuple[list[float], int]:
+def run_worker(job: dict[str, Any]) -> tuple[list[float], int]:
     """Run a worker process: its seconds and its peak memory."""
     command = [sys.executable, "-m", "benchmarks.worker", json.dumps(job)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

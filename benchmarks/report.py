@@ -7,6 +7,9 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.install import IDLE, LOCKED, LOOP, PIP
+from benchmarks.install_data import COUNT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -82,14 +85,39 @@ def machine() -> dict[str, Any]:
     }
 
 
+def install_targets(figures: Sequence[Figure]) -> list[Target]:
+    """The targets for the installer."""
+    by_name = {figure.name: figure for figure in figures}
+    idle = by_name[IDLE].counted
+    if idle is None:
+        raise AssertionError("the command is measured with its requests")
+    ratio = by_name[LOCKED].seconds / by_name[LOOP].seconds
+    beside = by_name[IDLE].seconds / by_name[PIP].seconds
+    return [
+        Target("from a lock: faster than the loop", f"{ratio:.2f} x", ratio < 1, everywhere=False),
+        Target("nothing to do: no request", str(idle.requests), idle.requests == 0, everywhere=True),
+        Target(
+            "nothing to do: at most 4 x `pip --version`", f"{beside:.2f} x", beside <= 4, everywhere=False
+        ),
+    ]
+
+
 def to_json(
-    results: Mapping[int, Sequence[Figure]], latency: float, repeat: int, build_seconds: Mapping[int, float]
+    results: Mapping[int, Sequence[Figure]],
+    installer: Sequence[Figure],
+    latency: float,
+    repeat: int,
+    build_seconds: Mapping[int, float],
 ) -> dict[str, Any]:
     """The results file."""
     return {
         "machine": machine(),
         "latency": latency,
         "repeat": repeat,
+        "installer": {
+            "figures": [figure.to_json() for figure in installer],
+            "targets": [vars(target) for target in install_targets(installer)],
+        },
         "sizes": {
             str(plugins): {
                 "buildSeconds": build_seconds[plugins],
@@ -101,28 +129,29 @@ def to_json(
     }
 
 
-def to_markdown(results: Mapping[int, Sequence[Figure]]) -> str:
-    """One table with every figure, then one with the targets."""
+def to_markdown(results: Mapping[int, Sequence[Figure]], installer: Sequence[Figure]) -> str:
+    """A table with every figure and one with the targets; the same for the installer."""
     lines = [
         "| plugins | measured | median | fastest | requests | headers | bodies | peak memory |",
         "|---:|---|---:|---:|---:|---:|---:|---:|",
     ]
     for plugins, figures in results.items():
-        for figure in figures:
-            counted = figure.counted
-            network = (
-                [str(counted.requests), f"{counted.heads} B", f"{counted.bodies} B"] if counted else [""] * 3
-            )
-            peak = f"{figure.peak / KB**2:.0f} MB" if figure.peak else ""
-            times = [_time(figure.seconds), _time(min(figure.all_seconds))]
-            cells = [f"{plugins}", figure.name, *times, *network, peak]
-            lines.append(f"| {' | '.join(cells)} |")
+        lines += [_row(str(plugins), figure) for figure in figures]
+    lines += [_row(str(COUNT), figure) for figure in installer]
     lines += ["", "| plugins | target | measured | |", "|---:|---|---:|---|"]
-    for plugins, figures in results.items():
-        for target in targets(plugins, figures):
-            verdict = "met" if target.met else "MISSED"
-            lines.append(f"| {plugins} | {target.text} | {target.value} | {verdict} |")
+    held = [(str(plugins), t) for plugins, figures in results.items() for t in targets(plugins, figures)]
+    for size, target in (*held, *((str(COUNT), t) for t in install_targets(installer))):
+        verdict = "met" if target.met else "MISSED"
+        lines.append(f"| {size} | {target.text} | {target.value} | {verdict} |")
     return "\n".join(lines)
+
+
+def _row(plugins: str, figure: Figure) -> str:
+    counted = figure.counted
+    network = [str(counted.requests), f"{counted.heads} B", f"{counted.bodies} B"] if counted else [""] * 3
+    peak = f"{figure.peak / KB**2:.0f} MB" if figure.peak else ""
+    times = [_time(figure.seconds), _time(min(figure.all_seconds))]
+    return f"| {' | '.join([plugins, figure.name, *times, *network, peak])} |"
 
 
 def _time(seconds: float) -> str:

@@ -80,10 +80,44 @@ def client(job: dict[str, Any]) -> list[float]:
     return [timed(lambda: reader.resolve(job["id"]))]
 
 
+def install(job: dict[str, Any]) -> list[float]:
+    """One operation of an installer, or a plain loop over the same archives, after the imports."""
+    from registry_client import Access, Directories, Installer
+    from registry_client.http import Transport
+    from registry_client.installer import git, pypi, unsigned  # what a host process has imported by then
+
+    _ = git, pypi, unsigned, Transport
+    if job["call"] == "loop":
+        return [timed(lambda: loop(job["urls"], Path(job["home"])))]
+    installer = Installer(
+        Path(job["project"]), Access(Directories.default(Path(job["home"])), on_warning=print)
+    )
+    if job["call"] == "lock":
+        return [timed(installer.lock)]
+    return [timed(installer.install)]
+
+
+def loop(urls: list[list[str]], folder: Path) -> None:
+    """What a script does: each archive in turn over one connection, its digest compared, unpacked."""
+    import hashlib
+    import io
+    import zipfile
+
+    import requests
+
+    with requests.Session() as session:
+        for url, digest in urls:
+            data = session.get(url, timeout=30).content
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise AssertionError(url)
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                archive.extractall(folder)
+
+
 def main() -> None:
     """Do the job that the argument describes."""
     job = json.loads(sys.argv[1])
-    seconds = {"registrar": registrar, "client": client}[job["what"]](job)
+    seconds = {"registrar": registrar, "client": client, "install": install}[job["what"]](job)
     print(json.dumps({"seconds": seconds, "peak": peak_memory()}))
 
 

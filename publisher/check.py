@@ -14,6 +14,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from publisher import wordpress
+from publisher.adapters import Folder
 from publisher.pack import PackError, artifact_name, pack, packed_files
 from publisher.python_dist import project_problem
 from publisher.schemas import DIALECT, validate_against
@@ -25,9 +26,9 @@ from publisher.source import (
     load_source,
     merge,
     model_problems,
+    problems_of_source,
     read_built,
     read_source,
-    source_problems,
 )
 from publisher.wording import problems_in, show
 from registry_client.errors import ManifestError, Problem, PublishError
@@ -73,11 +74,12 @@ def check_source(path: Path) -> list[Problem]:
         ConfigError: there is no source manifest, or it cannot be read.
     """
     try:
-        found, _, raw = read_source(path)
+        read = read_source(path)
     except ManifestError as e:
         return list(e.problems)
-    problems = merge(source_problems(raw, str(found)), list(_semantics(raw)), _files(raw, found.parent))
-    return problems or _as_published(load_source(found))
+    raw, folder = read.raw, read.path.parent
+    problems = merge(problems_of_source(read), list(_semantics(raw)), _files(raw, folder), _pictures(raw, folder))
+    return problems or _as_published(load_source(read.path))
 
 
 def hints_for(source: Source) -> list[str]:
@@ -152,6 +154,18 @@ def _try_file(raw: dict[str, Any], folder: Path, entry: dict[str, Any], member: 
         wordpress.with_version(full, packed_files(full), FIRST_VERSION)
     several = sum("pack" in other for other in _objects(raw.get("artifacts"))) > 1
     return artifact_name(plugin_id, FIRST_VERSION, suffix=str(entry.get("ecosystem")) if several else "")
+
+
+def _pictures(raw: dict[str, Any], folder: Path) -> list[Problem]:
+    """Files that `packaged` names and that are not there."""
+    packaged, problems = _object(raw.get("packaged")), []
+    shots = packaged.get("screenshots")
+    named = [("$.packaged.icon", packaged.get("icon"))]
+    named += [(f"$.packaged.screenshots[{n}]", item) for n, item in enumerate(shots if isinstance(shots, list) else ())]
+    for at, path in named:
+        if isinstance(path, str) and not Folder(folder).exists(path):
+            problems.append(Problem(at, f"{show(path)} is no file of the plugin"))
+    return problems
 
 
 def _semantics(raw: dict[str, Any]) -> Iterator[Problem]:

@@ -11,61 +11,28 @@ import os
 import re
 import tempfile
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
+from publisher.answers import Answers, check_answers
 from publisher.git_remote import Remote, git_environment
-from publisher.github.names import is_repository_name
 from registry_client.errors import ConfigError
-from registry_client.names import check_plugin_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from importlib.resources.abc import Traversable
     from types import ModuleType
 
-TemplateName = Literal["python", "remote-ui", "wordpress"]
-Database = Literal["none", "postgres", "mongo"]
-Style = Literal["basic", "chat", "dashboard"]
-
-TEMPLATES, DATABASES, STYLES = get_args(TemplateName), get_args(Database), get_args(Style)
 SOURCE = "https://github.com/acme/plugin-registry.git"
 """Where `copier update` finds the templates: this project's repository, whose tags are `v<version>`."""
 ANSWERS = ".copier-answers.yml"
 _FOLDER = "publisher/templates"
-_MAX_LINE = 200
 _MAX_ANSWERS = 64 * 1024
-_NOT_ONE_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CONFLICT = re.compile(rb"^<{7} before updating\r?$", re.MULTILINE)
 _ANSWERS_HINT = "Run it in the folder of a plugin that `publisher new` made, with its .copier-answers.yml."
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a plugin is made from.
-
-    Attributes:
-        id: the plugin's id.
-        template: which kind of plugin.
-        db: which database it uses.
-        style: what it starts from.
-        author: who writes it: one line.
-        name: what people call it: one line; "" makes it of the id.
-        publisher: the publisher's id in the registry.
-        registry: `OWNER/REPO` of the registry on GitHub.
-    """
-
-    id: str
-    template: TemplateName = "python"
-    db: Database = "none"
-    style: Style = "basic"
-    author: str = "Your Name"
-    name: str = ""
-    publisher: str = "acme"
-    registry: str = "acme/plugin-registry"
 
 
 @dataclass(frozen=True)
@@ -81,82 +48,6 @@ class Update:
     before: str
     after: str
     conflicts: tuple[str, ...]
-
-
-def suggest_id(text: str) -> str:
-    """An id that is like a text; "" where nothing is left of it."""
-    plain = re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-_")[:64].strip("-_")
-    try:
-        return check_plugin_id(plain)
-    except ValueError:
-        return f"{plain}-plugin" if plain else ""
-
-
-def check_id(text: str) -> str:
-    """Give a plugin's id back.
-
-    Raises:
-        ConfigError: it is none; the hint is one like it.
-    """
-    try:
-        return check_plugin_id(text)
-    except ValueError as e:
-        like = suggest_id(text)
-        raise ConfigError(
-            f"ID: {e}", hint=f"For example {like}." if like else "For example my-plugin."
-        ) from e
-
-
-def check_line(text: str, option: str) -> str:
-    """Give one line of text back, without space around it.
-
-    Raises:
-        ConfigError: empty, too long, or more than a line.
-    """
-    if not text.strip() or len(text) > _MAX_LINE or _NOT_ONE_LINE.search(text):
-        raise ConfigError(
-            f"{option}: expected one line of 1 to {_MAX_LINE} characters, got {text[:80]!r}",
-            hint="Leave out line breaks and control characters.",
-        )
-    return text.strip()
-
-
-def check_choice(text: str, known: tuple[str, ...], option: str) -> str:
-    """Give a text back that is one of several.
-
-    Raises:
-        ConfigError: it is none of them.
-    """
-    if text not in known:
-        raise ConfigError(f"{option}: expected {', '.join(known[:-1])} or {known[-1]}, got {text[:80]!r}")
-    return text
-
-
-def check_answers(answers: Answers) -> Answers:
-    """Give answers back that a plugin can be made from.
-
-    Raises:
-        ConfigError: the first that is wrong, by its option.
-    """
-    check_id(answers.id)
-    check_choice(answers.template, TEMPLATES, "--template")
-    check_choice(answers.db, DATABASES, "--db")
-    check_choice(answers.style, STYLES, "--style")
-    author = check_line(answers.author, "--author")
-    name = check_line(answers.name, "--name") if answers.name else ""
-    try:
-        check_plugin_id(answers.publisher)
-    except ValueError as e:
-        raise ConfigError(f"--publisher: {str(e).replace('plugin id', 'publisher id')}") from e
-    if not is_repository_name(answers.registry):
-        raise ConfigError(
-            f"--registry: {answers.registry[:120]!r} is not OWNER/REPO", hint="For example acme/registry."
-        )
-    if (answers.template, answers.id) == ("wordpress", "uninstall"):
-        raise ConfigError(
-            "ID: uninstall.php has a meaning of its own in WordPress", hint="For example uninstall-plugin."
-        )
-    return replace(answers, author=author, name=name)
 
 
 def create(answers: Answers, folder: Path) -> tuple[str, ...]:
@@ -352,8 +243,7 @@ def _plumbum_environment(env: Mapping[str, str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _translated(copier: ModuleType, where: str) -> Iterator[None]:
     """Errors of copier and of what it uses as ours; nothing of it is printed."""
-    from jinja2 import TemplateError  # noqa: PLC0415
-    from plumbum import ProcessExecutionError  # noqa: PLC0415
+    from plumbum import CommandNotFound, ProcessExecutionError  # noqa: PLC0415
 
     try:
         with warnings.catch_warnings(), open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
@@ -365,14 +255,15 @@ def _translated(copier: ModuleType, where: str) -> Iterator[None]:
             f"{where}: this template would run commands of its own; templates are not trusted with that",
             hint="Use a template without tasks, migrations and extensions.",
         ) from e
+    except CommandNotFound as e:
+        raise ConfigError(f"{e.program}: not found, and it is needed here", hint="Install Git.") from e
     except ProcessExecutionError as e:
         lines = [line for line in str(e.stderr).splitlines() if line.strip()]
-        raise ConfigError(
-            f"{where}: Git failed: {lines[-1] if lines else 'no reason given'}", hint=_git_hint(str(e.stderr))
-        ) from e
-    except (copier.errors.CopierError, TemplateError, ValueError, TypeError) as e:
+        reason = lines[-1] if lines else "no reason given"
+        raise ConfigError(f"{where}: Git failed: {reason}", hint=_git_hint(str(e.stderr))) from e
+    except Exception as e:
         first = (str(e).strip().splitlines() or [type(e).__name__])[0]
-        raise ConfigError(f"{where}: {first}", hint=_hint(first)) from e
+        raise ConfigError(f"{where}: {first[:500]}", hint=_hint(first)) from e
 
 
 def _hint(message: str) -> str:
@@ -396,24 +287,9 @@ def _conflicts(folder: Path) -> Iterator[str]:
         folders[:] = sorted(set(folders) - {".git", "node_modules", ".venv"})
         for name in sorted(names):
             path = Path(top) / name
-            if path.is_file() and not path.is_symlink() and _CONFLICT.search(path.read_bytes()):
-                yield path.relative_to(folder).as_posix()
+            with contextlib.suppress(OSError):  # what cannot be read was not written either
+                if path.is_file() and not path.is_symlink() and _CONFLICT.search(path.read_bytes()):
+                    yield path.relative_to(folder).as_posix()
 
 
-__all__ = [
-    "ANSWERS",
-    "DATABASES",
-    "SOURCE",
-    "STYLES",
-    "TEMPLATES",
-    "Answers",
-    "Update",
-    "check_answers",
-    "check_choice",
-    "check_id",
-    "check_line",
-    "create",
-    "suggest_id",
-    "template_version",
-    "update",
-]
+__all__ = ["ANSWERS", "SOURCE", "Answers", "Update", "create", "template_version", "update"]

@@ -1,13 +1,12 @@
 """The source manifest on disk: found, read, its version changed in place, and made into what is signed.
 
-It is `manifest.json` in the plugin's folder. Changing the version keeps every other byte as the author wrote
-it.
+It is `manifest.json` in the plugin's folder, or a manifest in another form, which an adapter reads as it is
+(`publisher.adapters`). Changing the version keeps every other byte as the author wrote it.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,24 +14,26 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from publisher import wordpress
+from publisher.adapters import REGISTRY
+from publisher.adapters.edit import json_with_version
 from publisher.pack import artifact_name, latest_name, pack, packed_files
 from publisher.schemas import validate_against
+from publisher.source_file import SOURCE_NAME, ReadSource, find_source, read_source, without_nulls
 from publisher.source_model import FIRST_VERSION, SourceArtifact, SourceManifest, fill_url
-from registry_client.errors import ConfigError, DocumentError, ManifestError, Problem, PublishError
-from registry_client.jsontext import parse_json
+from registry_client.errors import ConfigError, ManifestError, Problem, PublishError
 from registry_client.models.base import problems_of
-from registry_client.models.manifest import MANIFEST_LIMIT, MAX_ARTIFACT_SIZE, Manifest
+from registry_client.models.manifest import MAX_ARTIFACT_SIZE, Manifest
 from registry_client.names import check_file_name, check_version
+from registry_client.store import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
+    from publisher.adapters import Note
     from publisher.python_dist import Builder
     from registry_client.models.base import Document
 
-SOURCE_NAME = "manifest.json"
-_SPACE = re.compile(r"[ \t\n\r]*")
 _KEY_OF_MAPPING = "['[key]']"
 _VERSION_HINT = "Use X.Y.Z or X.Y.Z-(alpha|beta|rc).N."
 
@@ -46,7 +47,10 @@ class Source:
         raw: the JSON object, without members that are null.
         path: the file.
         folder: the folder that its relative paths start from.
-        text: the file's text, line ends as they are.
+        text: the file's text, line ends as they are; "" where the file's own form is no text in UTF-8.
+        form: what the file is.
+        notes: what it says that is not carried over, or not as it stands.
+        rewrite: new bytes by path, of the files that say the version; None where the text is the registry's JSON.
     """
 
     model: SourceManifest
@@ -54,54 +58,34 @@ class Source:
     path: Path
     folder: Path
     text: str
+    form: str = REGISTRY
+    notes: tuple[Note, ...] = ()
+    rewrite: Callable[[str], dict[str, bytes]] | None = None
 
 
-def find_source(path: Path) -> Path:
-    """The source manifest that a path means: the file itself, or `manifest.json` in the folder.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    found = path / SOURCE_NAME if path.is_dir() else path
-    if not found.is_file():
-        raise ConfigError(
-            f"{found}: no such file",
-            hint=f"Name a folder with a {SOURCE_NAME} in it, or the file itself.",
-        )
-    return found
-
-
-def read_source(path: Path) -> tuple[Path, str, dict[str, Any]]:
-    """A source manifest's path, text and JSON object, however wrong it is otherwise.
-
-    Raises:
-        ConfigError: there is none, or it cannot be read.
-        ManifestError: not a JSON object, or ambiguous.
-    """
-    found = find_source(path)
-    try:
-        data = found.read_bytes()
-    except OSError as e:
-        raise ConfigError(f"{found}: cannot be read ({e.strerror})") from e
-    try:
-        raw = parse_json(data, limit=MANIFEST_LIMIT, where=str(found))
-    except DocumentError as e:
-        raise ManifestError(e.where, list(e.problems)) from e
-    return found, data.decode(), without_nulls(raw)
-
-
-def load_source(path: Path) -> Source:
+def load_source(path: Path, *, repository: str | None = None) -> Source:
     """Read a source manifest.
+
+    Args:
+        path: the file, or the plugin's folder.
+        repository: as for `read_source`.
 
     Raises:
         ConfigError: there is none, or it cannot be read.
         ManifestError: it breaks its rules; lists every problem.
     """
-    found, text, raw = read_source(path)
-    problems = source_problems(raw, str(found))
+    read = read_source(path, repository=repository)
+    problems = problems_of_source(read)
     if problems:
-        raise ManifestError(str(found), problems)
-    return Source(SourceManifest.model_validate_json(json.dumps(raw)), raw, found, found.parent, text)
+        raise ManifestError(str(read.path), problems)
+    model = SourceManifest.model_validate_json(json.dumps(read.raw))
+    return Source(model, read.raw, read.path, read.path.parent, read.text, read.form, read.notes, read.rewrite)
+
+
+def problems_of_source(read: ReadSource) -> list[Problem]:
+    """What an adapter, schema and model find wrong with a source manifest."""
+    # What an adapter could not make is missing in its outcome: saying that as well would be saying it twice.
+    return list(read.problems) or source_problems(read.raw, str(read.path))
 
 
 def source_problems(raw: dict[str, Any], where: str) -> list[Problem]:
@@ -130,19 +114,6 @@ def merge(first: list[Problem], *others: list[Problem]) -> list[Problem]:
     return merged
 
 
-def without_nulls(value: Any, *, top: bool = True) -> Any:
-    """The value without members that are null, save in `configuration`: there null means something."""
-    if isinstance(value, dict):
-        return {
-            name: member if top and name == "configuration" else without_nulls(member, top=False)
-            for name, member in value.items()
-            if member is not None
-        }
-    if isinstance(value, list):
-        return [without_nulls(item, top=False) for item in value]
-    return value
-
-
 def bump(version: str, part: Literal["patch", "minor", "major"]) -> str:
     """The next version. A prerelease bumps to its release where that is the wanted step already.
 
@@ -166,55 +137,44 @@ def bump(version: str, part: Literal["patch", "minor", "major"]) -> str:
 
 
 def with_version(source: Source, version: str) -> bytes:
-    """The source's text with another version, everything else byte for byte.
+    """The source's file with another version, everything else byte for byte.
 
     A missing `version` is put after `name`, spaced as that is.
 
     Raises:
-        PublishError: outside the grammar of versions.
+        PublishError: outside the grammar of versions, or there is no place for it.
+    """
+    return with_versions(source, version)[source.path.name]
+
+
+def with_versions(source: Source, version: str) -> dict[str, bytes]:
+    """All files that say a plugin's version, by path below its folder, with another one in them.
+
+    A manifest is one file; a WordPress plugin says it in its readme.txt as well.
+
+    Raises:
+        PublishError: outside the grammar of versions, or there is no place for it.
     """
     try:
-        value = json.dumps(check_version(version))
+        check_version(version)
     except ValueError as e:
         raise PublishError(f"{source.path}: {e}", hint=_VERSION_HINT) from e
-    text = source.text
-    spans = {member.name: member for member in _members(text)}
-    if "version" in spans:
-        start, end = spans["version"].value
-        return f"{text[:start]}{value}{text[end:]}".encode()
-    name = spans["name"]
-    before, between, end = text[name.gap : name.key[0]], text[name.key[1] : name.value[0]], name.value[1]
-    return f'{text[:end]},{before}"version"{between}{value}{text[end:]}'.encode()
+    if source.rewrite is not None:
+        return source.rewrite(version)
+    return {source.path.name: json_with_version(source.text, version)}
 
 
-@dataclass(frozen=True)
-class _Member:
-    """Where a member of the top object stands: offsets of the space before it, its key, its value."""
+def write_version(source: Source, version: str) -> None:
+    """Write another version into the files that say it.
 
-    name: str
-    gap: int
-    key: tuple[int, int]
-    value: tuple[int, int]
-
-
-def _members(text: str) -> Iterator[_Member]:
-    """The members of the one object that `parse_json` found this text to be."""
-    decoder = json.JSONDecoder()
-
-    def skip(at: int) -> int:
-        found = _SPACE.match(text, at)
-        return found.end() if found else at
-
-    gap = skip(0) + 1  # after {
-    while text[(start := skip(gap))] != "}":
-        name, key_end = decoder.raw_decode(text, start)
-        value_start = skip(skip(key_end) + 1)  # after :
-        _, value_end = decoder.raw_decode(text, value_start)
-        yield _Member(name, gap, (start, key_end), (value_start, value_end))
-        end = skip(value_end)
-        if text[end] == "}":
-            return
-        gap = end + 1  # after ,
+    Raises:
+        PublishError: outside the grammar of versions, there is no place for it, or a file cannot be written.
+    """
+    for name, data in with_versions(source, version).items():
+        try:
+            write_atomic(source.folder / name, data)
+        except OSError as e:
+            raise PublishError(f"{source.folder / name}: cannot be written ({e.strerror or e})") from e
 
 
 def read_artifact(
@@ -254,7 +214,7 @@ def _packed(source: Source, entry: SourceArtifact, version: str) -> bytes:
     if entry.ecosystem == "wordpress":
         replace |= wordpress.with_version(folder, packed_files(folder), version)
     if folder == source.folder.resolve():
-        replace[source.path.name] = with_version(source, version)
+        replace |= with_versions(source, version)
     return pack(folder, id=source.model.id, version=version, replace=replace)
 
 
@@ -354,6 +314,7 @@ def build_manifest(
 __all__ = [
     "FIRST_VERSION",
     "SOURCE_NAME",
+    "ReadSource",
     "Source",
     "SourceArtifact",
     "SourceManifest",
@@ -364,5 +325,8 @@ __all__ = [
     "latest_of",
     "load_source",
     "read_artifact",
+    "read_source",
     "with_version",
+    "with_versions",
+    "write_version",
 ]

@@ -28,7 +28,7 @@ from registry_client.models.base import (
     check_relative,
     check_url,
 )
-from registry_client.models.manifest import MAX_ARTIFACT_SIZE, Api, Author, Events, Requires, Server, Ui
+from registry_client.models.manifest import MAX_ARTIFACT_SIZE, Api, Author, Events, Packaged, Requires, Server, Ui
 
 FIRST_VERSION = "0.1.0"
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -156,6 +156,8 @@ class SourceManifest(Document):
     """A picture."""
     screenshots: Annotated[tuple[Location, ...], Len(0, 50)] = ()
     """Pictures of it in use."""
+    packaged: Packaged | None = None
+    """Pictures that are in the plugin's archives."""
     author: Author | None = None
     """Who wrote it."""
     license: ShortText | None = None

@@ -21,7 +21,6 @@ from registry_client.urls import LOCAL, origin_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from registry_client.installer.project_model import Auth
     from registry_client.urls import Origin
 
 KEYRING_USER: Final = "plugin-registry"
@@ -158,35 +157,6 @@ def from_keyring(url: str, username: str = KEYRING_USER, also: Sequence[str] = (
     return from_token(url, token, also)
 
 
-def credentials_of(
-    auth: Auth, url: str, *, token: str = "", netrc_path: Path | None = None, also: Sequence[str] = ()
-) -> Credentials | None:
-    """What a registry is sent, by its `auth` in plugins.toml.
-
-    Args:
-        auth: where the token comes from.
-        url: the registry's base URL.
-        token: what the environment holds for it, for `env`; empty for none.
-        netrc_path: the file, for `netrc`; by default ~/.netrc.
-        also: `auth-hosts`.
-
-    Returns:
-        None for `none`, and for `env` where the environment holds nothing.
-
-    Raises:
-        ConfigError: the token cannot be had or sent.
-    """
-    match auth:
-        case "env":
-            return from_token(url, token, also) if token else None
-        case "netrc":
-            return from_netrc(url, netrc_path, also)
-        case "keyring":
-            return from_keyring(url, also=also)
-        case "none":
-            return None
-
-
 def _host_of(url: str) -> str:
     """The host of a base URL.
 
@@ -248,4 +218,4 @@ def _netrc_entry(host: str, path: Path | None) -> tuple[str, str]:
     return entry[0], entry[2] or ""
 
 
-__all__ = ["KEYRING_USER", "Credentials", "credentials_of", "from_keyring", "from_netrc", "from_token"]
+__all__ = ["KEYRING_USER", "Credentials", "from_keyring", "from_netrc", "from_token"]

@@ -23,7 +23,6 @@ from registry_client.cli.env import read_environment, token_variable
 from registry_client.credentials import (
     KEYRING_USER,
     Credentials,
-    credentials_of,
     from_keyring,
     from_netrc,
     from_token,
@@ -542,7 +541,7 @@ ENVIRON = {
 
 
 class TestEnvironment:
-    """Variables, and `auth` of plugins.toml."""
+    """Variables."""
 
     @pytest.mark.parametrize(
         ("name", "only", "expected"),
@@ -572,16 +571,3 @@ class TestEnvironment:
     def test_names_of_variables(self) -> None:
         """Upper case, and no other characters than a shell allows."""
         assert token_variable("a.b-c/é") == "PLUGIN_REGISTRY_TOKEN_A_B_C__"
-
-    def test_by_auth(self, tmp_path: Path, backend: Backend) -> None:
-        """Each kind asks its own source and no other."""
-        path = tmp_path / "netrc"
-        path.write_text("machine registry.example login a password b\n")
-        backend.held["registry.example", KEYRING_USER] = "held"
-        given: dict[str, Any] = {"token": SECRET, "netrc_path": path, "also": ["cdn.example"]}
-        found = {auth: credentials_of(auth, URL, **given) for auth in ("none", "env", "netrc", "keyring")}
-        values = {
-            auth: made.header_for("https://cdn.example/") if made else None for auth, made in found.items()
-        }
-        assert values == {"none": None, "env": BEARER, "netrc": "Basic YTpi", "keyring": "Bearer held"}
-        assert credentials_of("env", URL) is None

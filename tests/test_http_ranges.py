@@ -221,6 +221,13 @@ class TestHosts:
         assert bytes(sink.data) == DATA
         assert ranges(server) == [f"bytes={HALF}-", None]
 
+    def test_a_host_without_ranges_starts_over(self, server: FaultServer) -> None:
+        """It sends the whole, which replaces what was there, in one request."""
+        server.fail("data.bin", Fault(whole=True))
+        sink = Sink().hold(DATA[:HALF])
+        sink.fetch(server.url)
+        assert (bytes(sink.data), sink.restarts, server.requests) == (DATA, 1, 1)
+
     def test_a_host_that_gives_the_whole_wrong(self, server: FaultServer) -> None:
         """Where the host sent the whole already, it is not asked for it again, and nothing of it is kept."""
         server.fail("data.bin", Fault(body=b"x" * len(DATA), whole=True))

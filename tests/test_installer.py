@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.installs import HostProject, done
@@ -20,7 +21,9 @@ from registry_client.errors import (
     YankedError,
 )
 from registry_client.installer.installer import Consent
-from registry_client.installer.plan import Change, Plan
+
+if TYPE_CHECKING:
+    from registry_client.installer.plan import Change, Plan
 
 
 @pytest.fixture
@@ -126,7 +129,9 @@ def test_rollback_to_a_named_version(host: HostProject) -> None:
         host.publish("acme-notes", version, permissions=["notes.read"])
         host.installer().upgrade()
     host.online = False
-    with pytest.raises(NotFoundError, match=r"version 1\.0\.0 is not kept on this machine \(kept: 1\.2\.0, 1\.1\.0\)"):
+    with pytest.raises(
+        NotFoundError, match=r"version 1\.0\.0 is not kept on this machine \(kept: 1\.2\.0, 1\.1\.0\)"
+    ):
         host.installer().rollback("acme-notes", "1.0.0")
     host.installer().rollback("acme-notes", "1.1.0")
     assert host.versions() == {"acme-notes": "1.1.0"}
@@ -318,12 +323,18 @@ def test_discover_and_adopt(host: HostProject) -> None:
     shutil.copytree(copy, host.plugins / "acme-notes")
     (host.plugins / "sms").mkdir()
     (host.plugins / "sms" / "plugin.json").write_text('{"name": "sms", "version": "1.2.0"}')
-    assert [(f.id, f.version) for f in host.installer().discover()] == [("acme-notes", "1.0.0"), ("sms", "1.2.0")]
+    assert [(f.id, f.version) for f in host.installer().discover()] == [
+        ("acme-notes", "1.0.0"),
+        ("sms", "1.2.0"),
+    ]
     assert done(host.installer().adopt("acme-notes")) == ["install acme-notes 1.0.0"]
     with pytest.raises(ConsentError, match="is not what a registry"):
         host.installer().adopt("sms")
     host.installer().adopt("sms", consent=Consent(unsigned=True))
-    assert {i.plugin.id: i.plugin.signed for i in host.installer().installed()} == {"acme-notes": True, "sms": False}
+    assert {i.plugin.id: i.plugin.signed for i in host.installer().installed()} == {
+        "acme-notes": True,
+        "sms": False,
+    }
     assert host.installer().discover() == []
     assert "adopted = true" in host.toml
     assert host.installer().status().unsigned == ("sms",)

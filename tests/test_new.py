@@ -16,28 +16,17 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from publisher.answers import DATABASES, STYLES, TEMPLATES, Answers, check_answers, suggest_id
 from publisher.check import check_source
 from publisher.cli.main import main
-from publisher.scaffold import (
-    ANSWERS,
-    DATABASES,
-    SOURCE,
-    STYLES,
-    TEMPLATES,
-    Answers,
-    check_answers,
-    create,
-    suggest_id,
-    template_version,
-    update,
-)
+from publisher.scaffold import ANSWERS, SOURCE, create, template_version, update
 from registry_client.errors import ConfigError
 from registry_client.names import check_plugin_id
 
 ROOT = Path(__file__).resolve().parents[1]
 NEXT = "v999.0.0"
 HOSTILE = (
-    "O'Brien \"Ltd\"",
+    'O\'Brien "Ltd"',
     "back\\slash\\",
     "{{ 7 * 7 }} {% raw %}",
     "@{ id }@ @% if id %@ @# x #@",
@@ -62,7 +51,9 @@ HOSTILE = (
 # --- what is asked for
 
 
-def test_a_plugin_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plugin_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """From nothing but its id, into a folder of that name; nothing else is left beside it."""
     monkeypatch.chdir(tmp_path)
     assert main(["new", "sms", "--no-input"]) == 0
@@ -78,7 +69,9 @@ def test_one_document_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["new", "sms", "--template", "remote-ui", "--output", str(folder), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["id"], document["template"], document["folder"]) == ("sms", "remote-ui", str(folder))
-    assert document["files"] == sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    assert document["files"] == sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
 
 
 def test_all_answers_are_used(tmp_path: Path) -> None:
@@ -90,7 +83,11 @@ def test_all_answers_are_used(tmp_path: Path) -> None:
     }  # fmt: skip
     assert main(["new", "chatbox", *(word for pair in options.items() for word in pair)]) == 0
     manifest = json.loads((folder / "manifest.json").read_bytes())
-    assert (manifest["id"], manifest["name"], manifest["author"]) == ("chatbox", "Chat Box", {"name": "Globex"})
+    assert (manifest["id"], manifest["name"], manifest["author"]) == (
+        "chatbox",
+        "Chat Box",
+        {"name": "Globex"},
+    )
     workflow = yaml.safe_load((folder / ".github/workflows/plugin-ci.yml").read_bytes())
     assert workflow["jobs"]["publish"]["with"]["registry"] == "globex/registry"
     assert yaml.safe_load((folder / ANSWERS).read_bytes()) == {
@@ -108,7 +105,10 @@ def test_all_answers_are_used(tmp_path: Path) -> None:
         (["new", "ünï"], "For example n."),
         (["new", "x" * 65], "at most 64 characters"),
         (["new", "../x"], "expected a plugin id"),
-        (["new", "sms", "--template", "php"], "--template: expected python, remote-ui or wordpress, got 'php'"),
+        (
+            ["new", "sms", "--template", "php"],
+            "--template: expected python, remote-ui or wordpress, got 'php'",
+        ),
         (["new", "sms", "--db", "mysql"], "--db: expected none, postgres or mongo"),
         (["new", "sms", "--style", ""], "--style: expected basic, chat or dashboard"),
         (["new", "sms", "--author", "a\nb"], "--author: expected one line"),
@@ -118,7 +118,7 @@ def test_all_answers_are_used(tmp_path: Path) -> None:
         (["new", "sms", "--name", "\udcff"], "--name: expected one line"),
         (["new", "sms", "--publisher", "Acme Ltd"], "--publisher: expected a publisher id"),
         (["new", "sms", "--registry", "registry"], "--registry: 'registry' is not OWNER/REPO"),
-        (["new", "sms", "--registry", "a/b\"\n  evil: 1"], "is not OWNER/REPO"),
+        (["new", "sms", "--registry", 'a/b"\n  evil: 1'], "is not OWNER/REPO"),
         (["new", "uninstall", "--template", "wordpress"], "uninstall-plugin"),
         (["new", "sms", "--template-source", "x"], "--template-source goes with --update"),
         (["new", "--update", "sms", "--db", "mongo"], "--update and --db exclude each other"),
@@ -127,7 +127,11 @@ def test_all_answers_are_used(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_refused(
-    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With the rule and the way out, and before anything is written."""
     monkeypatch.chdir(tmp_path)
@@ -213,7 +217,9 @@ def test_a_person_is_asked(tmp_path: Path) -> None:
 def made(folder: Path, answers: Answers) -> dict[str, bytes]:
     """The files of a plugin."""
     create(answers, folder)
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def skeleton(text: str) -> list[str]:
@@ -246,7 +252,9 @@ def holds(answers: Answers, found: dict[str, bytes], plain: dict[str, bytes]) ->
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
     """Plugins of each template with harmless words."""
-    return {name: made(tmp_path_factory.mktemp("plain") / "x", like(name, "Name", "Author")) for name in TEMPLATES}
+    return {
+        name: made(tmp_path_factory.mktemp("plain") / "x", like(name, "Name", "Author")) for name in TEMPLATES
+    }
 
 
 def like(template: str, name: str, author: str) -> Answers:
@@ -256,7 +264,9 @@ def like(template: str, name: str, author: str) -> Answers:
 
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_words_are_words(template: str, text: str, tmp_path: Path, plain: dict[str, dict[str, bytes]]) -> None:
+def test_hostile_words_are_words(
+    template: str, text: str, tmp_path: Path, plain: dict[str, dict[str, bytes]]
+) -> None:
     """Whatever language a file is in, an author's text ends where it should."""
     answers = like(template, text, text)
     found = made(tmp_path / "x", answers)
@@ -264,12 +274,17 @@ def test_hostile_words_are_words(template: str, text: str, tmp_path: Path, plain
     assert check_source(tmp_path / "x") == []
     if template == "wordpress":
         run = [sys.executable, "-m", "unittest", "discover", "-q", "-s", "tests"]
-        done = subprocess.run(run, cwd=tmp_path / "x", capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            run, cwd=tmp_path / "x", capture_output=True, text=True, check=False, timeout=60
+        )
         assert done.returncode == 0, done.stderr
 
 
 LINE = st.text(
-    st.one_of(st.sampled_from("\\'\"{}@%#$*/?<>[]=|&:!-` "), st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))),
+    st.one_of(
+        st.sampled_from("\\'\"{}@%#$*/?<>[]=|&:!-` "),
+        st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")),
+    ),
     min_size=1,
     max_size=60,
 ).filter(lambda text: bool(text.strip()))
@@ -278,7 +293,11 @@ LINE = st.text(
 @settings(max_examples=15)
 @given(st.sampled_from(TEMPLATES), LINE, LINE)
 def test_any_line_is_words(
-    tmp_path_factory: pytest.TempPathFactory, plain: dict[str, dict[str, bytes]], template: str, name: str, author: str
+    tmp_path_factory: pytest.TempPathFactory,
+    plain: dict[str, dict[str, bytes]],
+    template: str,
+    name: str,
+    author: str,
 ) -> None:
     """The same for whatever can be written on one line."""
     answers = like(template, name, author)
@@ -301,7 +320,7 @@ def test_the_files_of_a_template(template: str, tmp_path: Path) -> None:
 
 
 def test_the_repository_is_the_template() -> None:
-    """copier finds the same questions at the top of this repository and in the package; none of them runs anything."""
+    """The tool finds the same questions at the top of this repository and in the package; none of them runs anything."""
     from copier._template import load_template_config
 
     questions = load_template_config(ROOT / "copier.yml")
@@ -326,7 +345,9 @@ def test_the_templates_are_in_the_package() -> None:
 def git(folder: Path, *arguments: str) -> str:
     """Git in a folder."""
     who = ("-c", "user.name=Acme", "-c", "user.email=plugins@acme.example")
-    done = subprocess.run(["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -384,11 +405,13 @@ ENVIRON = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CON
 
 @pytest.fixture(autouse=True)
 def _own_mirrors(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """copier keeps copies of template repositories: not those of the person who runs this."""
+    """The tool keeps copies of template repositories: not those of the person who runs this."""
     monkeypatch.setenv("COPIER_CACHE_DIR", str(tmp_path_factory.mktemp("mirrors")))
 
 
-def test_an_update_keeps_the_authors_edits(templates: Templates, plugin: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_update_keeps_the_authors_edits(
+    templates: Templates, plugin: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What the template changed comes, what the author changed or deleted stays, and the plugin still passes its tests."""
     change(plugin / "models.py", "MAX_TEXT = 2000", "MAX_TEXT = 500")
     (plugin / "extra.py").write_text("mine = True\n")
@@ -407,10 +430,18 @@ def test_an_update_keeps_the_authors_edits(templates: Templates, plugin: Path, c
     assert (plugin / "extra.py").exists()
     assert not (plugin / "CHANGELOG.md").exists()
     answers = yaml.safe_load((plugin / ANSWERS).read_bytes())
-    assert (answers["_commit"], answers["_src_path"]) == (NEXT, SOURCE), "the plugin goes on naming this project"
+    assert (answers["_commit"], answers["_src_path"]) == (NEXT, SOURCE), (
+        "the plugin goes on naming this project"
+    )
     assert answers["author"] == "Ada {{ 1 }} @{ id }@ \\ \"'"
     assert json.loads((plugin / "manifest.json").read_bytes())["author"]["name"] == answers["author"]
-    assert set(git(plugin, "status", "--porcelain").split()) == {"M", "??", ANSWERS, "plugin.py", "SECURITY.md"}
+    assert set(git(plugin, "status", "--porcelain").split()) == {
+        "M",
+        "??",
+        ANSWERS,
+        "plugin.py",
+        "SECURITY.md",
+    }
     tests = [sys.executable, "-m", "unittest", "discover", "-q", "-s", "tests"]
     subprocess.run(tests, cwd=plugin, check=True, capture_output=True, timeout=60)
     commit(plugin)
@@ -426,13 +457,26 @@ def test_a_conflict_is_marked(templates: Templates, plugin: Path, capsys: pytest
     templates.release(NEXT)
     assert main(["new", "--update", str(plugin), "--template-source", str(templates.folder), "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
-    assert document == {"folder": str(plugin), "before": template_version(), "after": NEXT, "conflicts": ["models.py"], "warnings": []}
+    assert document == {
+        "folder": str(plugin),
+        "before": template_version(),
+        "after": NEXT,
+        "conflicts": ["models.py"],
+        "warnings": [],
+    }
     text = (plugin / "models.py").read_text()
-    assert text.index("<<<<<<< before updating") < text.index("500") < text.index("4000") < text.index(">>>>>>> after updating")
+    assert (
+        text.index("<<<<<<< before updating")
+        < text.index("500")
+        < text.index("4000")
+        < text.index(">>>>>>> after updating")
+    )
     assert "UU models.py" in git(plugin, "status", "--porcelain"), "Git knows of it, too"
 
 
-def test_an_update_by_copier_itself(templates: Templates, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_update_by_copier_itself(
+    templates: Templates, plugin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An author may use `copier update`: the record that is left is all that it needs."""
     import copier
 
@@ -457,13 +501,13 @@ def refused(plugin: Path, templates: Templates | str, said: str) -> None:
     assert git(plugin, "status", "--porcelain") == before
 
 
-def test_templates_run_nothing(templates: Templates, plugin: Path, _own_home: Path) -> None:
+def test_templates_run_nothing(templates: Templates, plugin: Path) -> None:
     """Not even if the person's own settings for copier trust them."""
     ran = templates.folder.parent / "ran"
     with (templates.files / "copier.yml").open("a", encoding="utf-8") as file:
         file.write(f"_tasks: ['touch {ran}']\n_migrations: ['touch {ran}']\n")
     templates.release(NEXT)
-    trust = _own_home / ".config/copier/settings.yml"
+    trust = Path.home() / ".config/copier/settings.yml"
     trust.parent.mkdir(parents=True)
     trust.write_text(yaml.safe_dump({"trust": [SOURCE, "https://github.com/", str(templates.folder)]}))
     refused(plugin, templates, "would run commands of its own")
@@ -476,11 +520,13 @@ def test_edits_are_committed_first(templates: Templates, plugin: Path) -> None:
     refused(plugin, templates, "dirty")
 
 
-def test_no_older_version(templates: Templates, plugin: Path) -> None:
-    """A template repository that is behind is named as that."""
+def test_the_recorded_version_is_needed(templates: Templates, plugin: Path) -> None:
+    """Without it nobody knows what the author changed."""
     change(plugin / ANSWERS, f"_commit: {template_version()}", f"_commit: {NEXT}")
     commit(plugin)
-    refused(plugin, templates, "Unknown revision|Git failed|invalid reference|Downgrades")
+    with pytest.raises(ConfigError, match=f"Git failed: .*{NEXT}") as caught:
+        update(plugin, ENVIRON, str(templates.folder))
+    assert "lacks the tag" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -517,6 +563,32 @@ def test_what_is_no_plugin_of_a_template(tmp_path: Path, templates: Templates) -
     assert "commit" in caught.value.hint
 
 
+def test_git_is_needed(tmp_path: Path, plugin: Path) -> None:
+    """An update without Git says so."""
+    with pytest.raises(ConfigError) as caught:
+        update(plugin, {"PATH": str(tmp_path)})
+    assert "Git" in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_template_that_is_none(templates: Templates, plugin: Path) -> None:
+    """Whatever a template is instead of one, it is an error of ours."""
+    for text in (
+        "- 1\n",
+        "_subdirectory: ../..\n",
+        "_envops: 7\n",
+        "id:\n  type: nothing\n",
+        "_subdirectory: '{{ 1 / 0 }}'\n",
+        "_exclude: 7\n",
+    ):
+        (templates.folder / "copier.yml").write_text(text, encoding="utf-8")
+        git(templates.folder, "commit", "--quiet", "--all", "--message", "x")
+        git(templates.folder, "tag", "--force", NEXT)
+        with pytest.raises(ConfigError):
+            update(plugin, ENVIRON, str(templates.folder))
+        git(plugin, "checkout", "--quiet", "--force", "HEAD")
+        git(plugin, "clean", "--quiet", "-fd")
+
+
 def test_a_source_that_is_not_there(tmp_path: Path, plugin: Path) -> None:
     """Git's own words, and where else to look."""
     refused(plugin, str(tmp_path / "nowhere"), "Git failed")
@@ -524,4 +596,6 @@ def test_a_source_that_is_not_there(tmp_path: Path, plugin: Path) -> None:
 
 def test_answers_are_normal() -> None:
     """Space around words goes."""
-    assert check_answers(replace(Answers("sms"), name=" A ", author=" B ")) == Answers("sms", name="A", author="B")
+    assert check_answers(replace(Answers("sms"), name=" A ", author=" B ")) == Answers(
+        "sms", name="A", author="B"
+    )

@@ -79,7 +79,7 @@ def test_paths_are_written_from_the_projects_folder() -> None:
         ("calendar>", "PEP 440", "Write it as"),
         ("calendar===1", "without '==='", "Write it as"),
         ("third:calendar", "there is main, other", "[registries.third]"),
-        ("--index=x", "expected a plugin id", "Write it as"),
+        ("--index", "expected a plugin id", "Write it as"),
         ("https://h.example/x.git", "a URL cannot be added", "git+https://"),
         ("git@h.example:x.git", "a URL cannot be added", "git+https://"),
         ("git+https://h.example/x.git", "expected a tag or a commit", "x.git@v1.0.0"),

@@ -17,9 +17,18 @@ if TYPE_CHECKING:
 
 _TYPES = {
     **{name: name for name in ("string", "integer", "number", "boolean", "array", "object", "null")},
-    **{"str": "string", "text": "string", "password": "string", "secret": "string", "url": "string"},
-    **{"int": "integer", "float": "number", "double": "number", "bool": "boolean"},
-    **{"list": "array", "dict": "object", "map": "object"},
+    "str": "string",
+    "text": "string",
+    "password": "string",
+    "secret": "string",
+    "url": "string",
+    "int": "integer",
+    "float": "number",
+    "double": "number",
+    "bool": "boolean",
+    "list": "array",
+    "dict": "object",
+    "map": "object",
 }
 _SECRET_TYPES = frozenset({"password", "secret"})
 _LIMITS = {
@@ -35,7 +44,9 @@ _KEYWORDS = frozenset({
     *("anyOf", "oneOf", "allOf", "$ref", "$comment"),
 })  # fmt: skip
 # Members of a schema that are schemas themselves, so look like entries.
-_SUBSCHEMAS = frozenset({"not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames"})
+_SUBSCHEMAS = frozenset(
+    {"not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames"}
+)
 _FILES = ("schema", "defaults")
 _YAML = (".yaml", ".yml")
 
@@ -78,7 +89,9 @@ def is_schema(value: Mapping[str, Any]) -> bool:
 
 def is_foreign(value: Any) -> bool:
     """Whether settings are in a form that only adapters read."""
-    return isinstance(value, str) or (isinstance(value, dict) and bool(value) and (_is_by_file(value) or _is_typed(value)))
+    return isinstance(value, str) or (
+        isinstance(value, dict) and bool(value) and (_is_by_file(value) or _is_typed(value))
+    )
 
 
 def _is_by_file(value: Mapping[str, Any]) -> bool:
@@ -90,7 +103,9 @@ def _is_typed(value: Mapping[str, Any]) -> bool:
     return (
         not is_schema(value)
         and not _SUBSCHEMAS & set(value)
-        and all(isinstance(entry, dict) and ("type" in entry or "default" in entry) for entry in value.values())
+        and all(
+            isinstance(entry, dict) and ("type" in entry or "default" in entry) for entry in value.values()
+        )
     )
 
 
@@ -126,21 +141,14 @@ def _property(draft: Draft, entry: Mapping[str, Any], path: str) -> dict[str, An
     elif stated is not None and not any(name in entry for name in _CHOICES):
         draft.note(below(path, "type"), f"{show(stated)} is no type of JSON; any value is taken")
     low, high = _LIMITS.get(kind or "", ("minimum", "maximum"))
+    renamed = {"min": low, "max": high, "label": "title", **dict.fromkeys(_CHOICES, "enum")}
     for name, value in entry.items():
-        at = below(path, name)
-        if name in {"min", "max"}:
-            found[low if name == "min" else high] = value
-        elif name in _CHOICES:
-            found["enum"] = value
-        elif name == "secret" or name == "required":
-            if not isinstance(value, bool):
-                draft.note(at, f"left out: expected true or false, found {show(value)}")
-        elif name == "label":
-            found["title"] = value
-        elif name in _KEYWORDS:
-            found[name] = value
-        elif name != "type":
-            draft.note(at, "left out: a setting has no such member")
+        if name in renamed or name in _KEYWORDS:
+            found[renamed.get(name, name)] = value
+        elif name not in {"type", "secret", "required"}:
+            draft.note(below(path, name), "left out: a setting has no such member")
+        elif name != "type" and not isinstance(value, bool):
+            draft.note(below(path, name), f"left out: expected true or false, found {show(value)}")
     if entry.get("secret") is True or (isinstance(stated, str) and stated.lower() in _SECRET_TYPES):
         found["writeOnly"] = True
         if found.pop("default", None) is not None:
@@ -149,7 +157,14 @@ def _property(draft: Draft, entry: Mapping[str, Any], path: str) -> dict[str, An
 
 
 def _of_default(value: Any) -> dict[str, Any]:
-    kinds = ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (list, "array"), (dict, "object"))
+    kinds = (
+        (bool, "boolean"),
+        (int, "integer"),
+        (float, "number"),
+        (str, "string"),
+        (list, "array"),
+        (dict, "object"),
+    )
     kind = next((name for type_, name in kinds if isinstance(value, type_)), None)
     return {**({"type": kind} if kind else {}), "default": value}
 
@@ -221,7 +236,9 @@ def _merge_defaults(draft: Draft, schema: dict[str, Any], defaults: dict[str, An
                 draft.note(f"{path}: {name[:80]}", "left out: the schema has no such setting")
                 continue
             properties[name] = _of_default(value)
-        elif isinstance(known, dict) and isinstance(value, dict) and isinstance(known.get("properties"), dict):
+        elif (
+            isinstance(known, dict) and isinstance(value, dict) and isinstance(known.get("properties"), dict)
+        ):
             properties[name] = dict(known)
             _merge_defaults(draft, properties[name], value, f"{path}: {name[:80]}")
         elif isinstance(known, dict) and known.get("writeOnly") is True:

@@ -32,9 +32,7 @@ def marks(raw: dict[str, Any]) -> list[str]:
     return found + (["placeholders"] if has_placeholders(raw) else [])
 
 
-def convert(
-    files: SourceFiles, path: str, text: str, raw: dict[str, Any], *, repository: str
-) -> Converted:
+def convert(files: SourceFiles, path: str, text: str, raw: dict[str, Any], *, repository: str) -> Converted:
     """The registry's manifest out of this one.
 
     Args:
@@ -50,7 +48,9 @@ def convert(
     for name in _FOUND_OUT:
         if name in raw:
             draft.note(f"$.{name}", "left out: filled in by publishing")
-    identify(draft, [("$.id", said.get("id")), ("$.name", said.get("name")), ("the repository's name", repository)])
+    identify(
+        draft, [("$.id", said.get("id")), ("$.name", said.get("name")), ("the repository's name", repository)]
+    )
     title(draft, [("$.name", said.get("name")), ("", repository)])
     put_version(draft, said.get("version"), "$.version")
     members.put_words(draft, said, "$")
@@ -63,7 +63,9 @@ def convert(
         _put(draft, name, said.get(name))
     if "ui" not in draft.raw and "server" not in draft.raw:
         draft.put("artifacts", [{"ecosystem": _ecosystem(files), "pack": "."}])
-        draft.note("$", f"neither ui nor server: the folder is packed, for {draft.raw['artifacts'][0]['ecosystem']}")
+        draft.note(
+            "$", f"neither ui nor server: the folder is packed, for {draft.raw['artifacts'][0]['ecosystem']}"
+        )
     draft.leave_out(said, _HANDLED | set(_PLAIN), "$", "manifest")
     return draft.converted(lambda version: {path: json_with_version(text, version)})
 
@@ -79,7 +81,9 @@ def _put(draft: Draft, name: str, value: Any) -> None:
 
 
 def _ecosystem(files: SourceFiles) -> str:
-    python = any(name.endswith(".py") or name in {"pyproject.toml", "requirements.txt"} for name in files.names())
+    python = any(
+        name.endswith(".py") or name in {"pyproject.toml", "requirements.txt"} for name in files.names()
+    )
     return "python" if python else "custom"
 
 

@@ -12,6 +12,7 @@ from registry_client.models.manifest import MANIFEST_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from publisher.adapters.draft import Converted
     from publisher.adapters.files import SourceFiles
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 REGISTRY = "registry manifest"
 # What only the registry's own form has: it decides, so that a slip in it is reported as one.
-_OWN = frozenset({"$schema", "kind", "schemaVersion", "initialStatus", "artifacts", "requires", "packaged", "signatures"})
+_OWN = frozenset(
+    {"$schema", "kind", "schemaVersion", "initialStatus", "artifacts", "requires", "packaged", "signatures"}
+)
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,16 @@ def _named(files: SourceFiles, name: str) -> Detected:
     if name.endswith(".php"):
         return _of_php(files, name)
     if name == wordpress.README:
-        raise ConfigError(f"{name}: goes with a WordPress plugin", hint="Name its main PHP file, or the folder.")
+        raise ConfigError(
+            f"{name}: goes with a WordPress plugin", hint="Name its main PHP file, or the folder."
+        )
     return _of_json(files, name)
 
 
 def _of_json(files: SourceFiles, path: str) -> Detected:
-    data = files.read(path, MANIFEST_LIMIT + 1)
+    data = files.head(path, MANIFEST_LIMIT + 1)
+    if len(data) > MANIFEST_LIMIT:
+        raise ManifestError(path, [Problem("$", f"too many bytes; at most {MANIFEST_LIMIT} are allowed")])
     try:
         raw = parse_json(data, limit=MANIFEST_LIMIT, where=path)
     except DocumentError as e:
@@ -111,12 +118,13 @@ def _of_json(files: SourceFiles, path: str) -> Detected:
         raise ManifestError(path, [Problem("$", "is empty")])
 
     def convert(repository: str) -> Converted:
-        return adapter.convert(files, path, text, raw, repository=repository)
+        made: Converted = adapter.convert(files, path, text, raw, repository=repository)
+        return made
 
     return Detected(path, adapter.NAME, why, text, raw, convert)
 
 
-def _adapter_of(raw: dict[str, Any], path: str) -> tuple[Any, str]:
+def _adapter_of(raw: dict[str, Any], path: str) -> tuple[ModuleType | None, str]:
     """Which adapter reads a JSON manifest, None for the registry's own form; and what shows it."""
     if "plugins" in raw and "id" not in raw and "name" not in raw:
         raise ManifestError(
@@ -131,15 +139,13 @@ def _adapter_of(raw: dict[str, Any], path: str) -> tuple[Any, str]:
         marks = adapter.marks(raw)
         if marks:
             return adapter, ", ".join(marks[:3])
-    if path.rpartition("/")[2] == nexidra.FILE:
-        return nexidra, "its name"
-    if "id" in raw:
-        return None, "id"
-    if "ui" in raw or "server" in raw:
-        return dashboard, "ui or server without an id"
-    if "name" in raw and "version" in raw:
-        return nexidra, "name and version without an id"
-    return None, "nothing else"
+    chosen: dict[str, tuple[ModuleType | None, bool]] = {  # the first that holds
+        "its name": (nexidra, path.rpartition("/")[2] == nexidra.FILE),
+        "its id": (None, "id" in raw),
+        "ui or server without an id": (dashboard, "ui" in raw or "server" in raw),
+        "name and version without an id": (nexidra, "name" in raw and "version" in raw),
+    }
+    return next(((adapter, why) for why, (adapter, holds) in chosen.items() if holds), (None, "nothing else"))
 
 
 def _of_toml(files: SourceFiles, path: str = pyproject.FILE) -> Detected | None:

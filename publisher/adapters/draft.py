@@ -102,14 +102,18 @@ class Draft:
         """Name the members that the registry's manifest has no place for."""
         for name in mapping:
             if name not in known:
-                self.note(below(path, name), f"not in the registry's manifest; it stays in the packed {where}")
+                self.note(
+                    below(path, name), f"not in the registry's manifest; it stays in the packed {where}"
+                )
 
     def converted(self, with_version: Callable[[str], dict[str, bytes]]) -> Converted:
         """What came of it, members in the order of the model."""
         raw = {name: self.raw[name] for name in _ORDER if name in self.raw}
         raw |= {name: value for name, value in self.raw.items() if name not in raw}
         problems = self.problems + [found for found in _strict(raw) if not self.problems]
-        return Converted({} if problems and not _plain(raw) else raw, tuple(self.notes), tuple(problems), with_version)
+        return Converted(
+            {} if problems and not _plain(raw) else raw, tuple(self.notes), tuple(problems), with_version
+        )
 
 
 def _strict(raw: dict[str, Any]) -> list[Problem]:

@@ -88,7 +88,9 @@ def toml_with_version(text: str, places: list[tuple[str, ...]], version: str, wh
             at[key] = version
         return document.as_string().encode()
     except (TOMLKitError, LookupError, TypeError, ValueError, RecursionError) as e:
-        raise PublishError(f"{where}: the version cannot be written into it", hint="Change it by hand.") from e
+        raise PublishError(
+            f"{where}: the version cannot be written into it", hint="Change it by hand."
+        ) from e
 
 
 __all__ = ["json_with_version", "toml_with_version"]

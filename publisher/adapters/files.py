@@ -81,7 +81,9 @@ class Folder:
         """The files at its top, sorted; links are not among them."""
         try:
             with os.scandir(self.path) as entries:
-                return sorted(e.name for e in islice(entries, _MAX_ENTRIES) if e.is_file(follow_symlinks=False))
+                return sorted(
+                    e.name for e in islice(entries, _MAX_ENTRIES) if e.is_file(follow_symlinks=False)
+                )
         except OSError as e:
             raise ConfigError(f"{self.path}: cannot be read ({e.strerror})") from e
 
@@ -114,7 +116,9 @@ class Folder:
             top = self.path.resolve()
             full = (top / inner).resolve()
             if not full.is_relative_to(top):
-                raise ConfigError(f"{path}: leads out of the plugin's folder", hint="Put the file itself there.")
+                raise ConfigError(
+                    f"{path}: leads out of the plugin's folder", hint="Put the file itself there."
+                )
             if not stat.S_ISREG(full.stat().st_mode):
                 raise ConfigError(f"{path}: is not a file")
         except FileNotFoundError as e:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from publisher.adapters.draft import Draft, below, misfit, show
 from publisher.adapters.values import texts
-from registry_client.models.base import Location, LongText, Name, RelativePath, ShortText
+from registry_client.models.base import Location, LongText, Name, PackagedPath, ShortText
 from registry_client.models.manifest import Api, Endpoint, Events, RateLimit, Server, Ui, Widget
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ def put_api(draft: Draft, api: Any, endpoints: Any, path: str, endpoints_path: s
         for name in ("prefix", "version"):
             _member(draft, found, name, fields[name].annotation, api.get(name), below(path, name))
         if "prefix" in found and _api_misfit(found):
-            draft.note(below(path, "prefix"), f"left out: expected a path such as /api/x, found {show(found.pop('prefix'))}")
+            draft.note(
+                below(path, "prefix"),
+                f"left out: expected a path such as /api/x, found {show(found.pop('prefix'))}",
+            )
         limit = next((name for name in ("rate_limit", "rateLimit") if name in api), None)
         if limit is not None:
             _rate_limit(draft, found, api[limit], below(path, limit))
@@ -65,7 +68,9 @@ def _rate_limit(draft: Draft, found: dict[str, Any], value: Any, path: str) -> N
 def _endpoints(draft: Draft, value: Any, path: str) -> list[dict[str, Any]]:
     found = []
     for at, item in _objects(draft, value, path):
-        endpoint = {name: item[name] for name in ("method", "path", "description") if item.get(name) is not None}
+        endpoint = {
+            name: item[name] for name in ("method", "path", "description") if item.get(name) is not None
+        }
         if isinstance(endpoint.get("method"), str):
             endpoint["method"] = endpoint["method"].upper()
         reason = misfit(Endpoint, endpoint)
@@ -187,7 +192,7 @@ def put_events(draft: Draft, value: Any, path: str) -> None:
 def put_features(draft: Draft, value: Any, path: str) -> None:
     """`{name: true or false}`, or a list of names."""
     if isinstance(value, list):
-        value = dict.fromkeys(texts(draft, value, path, Name), True)  # noqa: FBT003
+        value = dict.fromkeys(texts(draft, value, path, Name), True)
     if not isinstance(value, dict):
         if value is not None:
             draft.note(path, f"left out: expected an object, found {show(value)}")
@@ -211,7 +216,8 @@ def put_pictures(draft: Draft, files: SourceFiles, value: Mapping[str, Any], pat
         draft.note(below(path, "screenshots"), f"left out: expected a list, found {show(shots)}")
         shots = []
     found = [
-        _picture(draft, files, item, below(below(path, "screenshots"), number)) for number, item in enumerate(shots or ())
+        _picture(draft, files, item, below(below(path, "screenshots"), number))
+        for number, item in enumerate(shots or ())
     ]
     packaged: dict[str, Any] = {}
     for kind, place in ((True, packaged), (False, draft.raw)):
@@ -229,7 +235,7 @@ def _picture(draft: Draft, files: SourceFiles, value: Any, path: str) -> tuple[s
     if isinstance(value, str) and ":" in value and misfit(Location, value) is None:
         return value, False
     text = value.removeprefix("./") if isinstance(value, str) else ""
-    if misfit(RelativePath, text) is not None:
+    if misfit(PackagedPath, text) is not None:
         draft.note(path, f"left out: expected a URL or a file of the plugin, found {show(value)}")
         return None
     if not files.exists(text):
@@ -243,7 +249,9 @@ def put_words(draft: Draft, mapping: Mapping[str, Any], path: str) -> None:
     for name, kind in (("description", LongText), ("category", ShortText), ("changelog", LongText)):
         draft.carry(name, kind, mapping.get(name), below(path, name))
     words = [
-        word for name in ("keywords", "tags") for word in texts(draft, mapping.get(name), below(path, name), ShortText)
+        word
+        for name in ("keywords", "tags")
+        for word in texts(draft, mapping.get(name), below(path, name), ShortText)
     ]
     words = list(dict.fromkeys(words))
     if len(words) > _MAX_KEYWORDS:

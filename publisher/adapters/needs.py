@@ -47,7 +47,9 @@ class Requirements:
 
     def plugin(self, text: Any, path: str) -> None:
         """Add a plugin that is required, such as `auth_plugin>=1.0.0`."""
-        match = _PLUGIN.fullmatch(text.strip()) if isinstance(text, str) and len(text) <= _MAX_PLUGIN else None
+        match = (
+            _PLUGIN.fullmatch(text.strip()) if isinstance(text, str) and len(text) <= _MAX_PLUGIN else None
+        )
         if match is None:
             self.draft.problem(path, f"expected a plugin such as 'auth>=1.0', found {show(text)}")
             return
@@ -61,7 +63,9 @@ class Requirements:
         except ValueError:
             found = None
         if made is None or found is None:
-            self.draft.problem(path, f"expected a plugin and a range, found {show(name)} and {show(range_text)}")
+            self.draft.problem(
+                path, f"expected a plugin and a range, found {show(name)} and {show(range_text)}"
+            )
             return
         if made != name:
             self.draft.note(path, f"the plugin {name[:80]!r} is required by the id {made!r}")
@@ -84,7 +88,7 @@ def put_dependencies(needs: Requirements, value: Any, path: str) -> None:
     """What `dependencies` says: `{nexus, python, packages, plugins, system}`, or a list of plugins."""
     draft = needs.draft
     if isinstance(value, list):
-        value, path = {"plugins": value}, path
+        value = {"plugins": value}
     if not isinstance(value, dict):
         if value is not None:
             draft.problem(path, f"expected what is required, found {show(value)}")
@@ -138,10 +142,9 @@ def put_permissions(draft: Draft, value: Any, path: str) -> None:
     for at, item in _permissions(draft, value, path):
         if isinstance(item, dict) and isinstance(item.get("name"), str):
             draft.leave_out(item, {"name"}, at, "manifest")
-            item = item["name"]
-        reason = misfit(Name, item)
-        if reason is None:
-            names[item] = None
+        name = item.get("name") if isinstance(item, dict) else item
+        if isinstance(name, str) and misfit(Name, name) is None:
+            names[name] = None
         else:
             draft.problem(at, f"expected a permission such as 'database.read', found {show(item)}")
     draft.put("permissions", list(names))

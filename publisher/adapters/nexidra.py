@@ -32,9 +32,7 @@ def marks(raw: dict[str, Any]) -> list[str]:
     return [name for name in raw if name in _SIGNED]
 
 
-def convert(
-    files: SourceFiles, path: str, text: str, raw: dict[str, Any], *, repository: str
-) -> Converted:
+def convert(files: SourceFiles, path: str, text: str, raw: dict[str, Any], *, repository: str) -> Converted:
     """The registry's manifest out of this one.
 
     Args:
@@ -47,7 +45,9 @@ def convert(
     draft = Draft()
     nexus.carry(draft, files, filled(draft, raw, repository), repository=repository, known=_SIGNED)
     for name in marks(raw):
-        draft.note(f"$.{name}", "left out: publishing signs the manifest, which names the packed file's digest")
+        draft.note(
+            f"$.{name}", "left out: publishing signs the manifest, which names the packed file's digest"
+        )
     if files.exists(PERMISSIONS):
         _put_permissions(draft, files)
     return draft.converted(lambda version: {path: json_with_version(text, version)})
@@ -58,7 +58,9 @@ def _put_permissions(draft: Draft, files: SourceFiles) -> None:
     try:
         text = read_text(files, PERMISSIONS, MANIFEST_LIMIT)
         wrapped = f'{{"permissions": {text}}}'.encode()
-        found = parse_json(wrapped, limit=MANIFEST_LIMIT + len(wrapped) - len(text.encode()), where=PERMISSIONS)
+        found = parse_json(
+            wrapped, limit=MANIFEST_LIMIT + len(wrapped) - len(text.encode()), where=PERMISSIONS
+        )
     except ConfigError as e:
         draft.problem(PERMISSIONS, e.message)
     except DocumentError as e:

@@ -21,8 +21,28 @@ _OWN = frozenset({
     *("python_version", "nexus_version", "min_nexus_version", "max_nexus_version"),
 })  # fmt: skip
 _KNOWN = _OWN | {
-    *("id", "name", "version", "description", "category", "keywords", "changelog", "author", "author_url", "license"),
-    *("homepage", "repository", "documentation", "docs", "icon", "screenshots", "permissions", "configuration"),
+    *(
+        "id",
+        "name",
+        "version",
+        "description",
+        "category",
+        "keywords",
+        "changelog",
+        "author",
+        "author_url",
+        "license",
+    ),
+    *(
+        "homepage",
+        "repository",
+        "documentation",
+        "docs",
+        "icon",
+        "screenshots",
+        "permissions",
+        "configuration",
+    ),
     *("config", "api", "events", "ui", "features", "platforms", "server"),
 }
 _SERVER = ("routeBase", "deploymentUrl", "healthCheck", "healthCheckInterval", "healthCheckTimeout")
@@ -38,9 +58,7 @@ def marks(raw: dict[str, Any]) -> list[str]:
     return found + (["configuration"] if is_foreign(raw.get("configuration")) else [])
 
 
-def convert(
-    files: SourceFiles, path: str, text: str, raw: dict[str, Any], *, repository: str
-) -> Converted:
+def convert(files: SourceFiles, path: str, text: str, raw: dict[str, Any], *, repository: str) -> Converted:
     """The registry's manifest out of this one.
 
     Args:
@@ -55,7 +73,14 @@ def convert(
     return draft.converted(lambda version: {path: json_with_version(text, version)})
 
 
-def carry(draft: Draft, files: SourceFiles, raw: dict[str, Any], *, repository: str, known: frozenset[str] = frozenset()) -> None:
+def carry(
+    draft: Draft,
+    files: SourceFiles,
+    raw: dict[str, Any],
+    *,
+    repository: str,
+    known: frozenset[str] = frozenset(),
+) -> None:
     """Carry over everything that a manifest of this kind says.
 
     Args:
@@ -65,13 +90,21 @@ def carry(draft: Draft, files: SourceFiles, raw: dict[str, Any], *, repository: 
         repository: the repository's name.
         known: members that the caller takes care of.
     """
-    identify(draft, [("$.id", raw.get("id")), ("$.name", raw.get("name")), ("the repository's name", repository)])
-    title(draft, [(f"$.{name}", raw.get(name)) for name in ("display_name", "title", "name")] + [("", repository)])
+    identify(
+        draft, [("$.id", raw.get("id")), ("$.name", raw.get("name")), ("the repository's name", repository)]
+    )
+    title(
+        draft,
+        [(f"$.{name}", raw.get(name)) for name in ("display_name", "title", "name")] + [("", repository)],
+    )
     put_version(draft, raw.get("version"), "$.version")
     members.put_words(draft, raw, "$")
     put_author(draft, raw.get("author"), "$.author", email=raw.get("email"), url=raw.get("author_url"))
     put_license(draft, raw.get("license"), "$.license")
-    for old, new in (*((name, name) for name in ("homepage", "repository", "documentation")), ("docs", "documentation")):
+    for old, new in (
+        *((name, name) for name in ("homepage", "repository", "documentation")),
+        ("docs", "documentation"),
+    ):
         put_url(draft, new, raw.get(old), f"$.{old}")
     members.put_pictures(draft, files, raw, "$")
     _put_needs(draft, files, raw)
@@ -82,8 +115,12 @@ def carry(draft: Draft, files: SourceFiles, raw: dict[str, Any], *, repository: 
     members.put_api(draft, raw.get("api"), raw.get("api_endpoints"), "$.api", "$.api_endpoints")
     members.put_events(draft, raw.get("events"), "$.events")
     members.put_features(draft, raw.get("features"), "$.features")
-    draft.put("server", {name: value for name, value in _object(raw.get("server")).items() if name in _SERVER})
-    members.put_health_check(draft, raw.get("health_check"), draft.raw.get("api", {}).get("prefix"), "$.health_check")
+    draft.put(
+        "server", {name: value for name, value in _object(raw.get("server")).items() if name in _SERVER}
+    )
+    members.put_health_check(
+        draft, raw.get("health_check"), draft.raw.get("api", {}).get("prefix"), "$.health_check"
+    )
     draft.put("artifacts", [{"ecosystem": "python", "pack": "."}])
     draft.leave_out(_object(raw.get("server")), _SERVER, "$.server", "manifest")
     hosts = {name for name in raw if name.endswith("_version")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-import types
 import typing
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +29,15 @@ _CARRIED = frozenset({
     *("keywords", "dynamic"),
 })  # fmt: skip
 _URLS = {
-    **{"homepage": "homepage", "home": "homepage", "repository": "repository", "source": "repository"},
-    **{"github": "repository", "sourcecode": "repository", "code": "repository"},
-    **{"documentation": "documentation", "docs": "documentation"},
+    "homepage": "homepage",
+    "home": "homepage",
+    "repository": "repository",
+    "source": "repository",
+    "github": "repository",
+    "sourcecode": "repository",
+    "code": "repository",
+    "documentation": "documentation",
+    "docs": "documentation",
 }
 # Written by functions of their own, as their values may take other forms than the model's.
 _SPECIAL = frozenset({"id", "name", "version", "icon", "screenshots", "configuration", "author", "license"})
@@ -61,7 +66,9 @@ def has_plugin(document: dict[str, Any]) -> bool:
     return isinstance(_object(document.get("tool")).get("plugin"), dict)
 
 
-def convert(files: SourceFiles, path: str, text: str, document: dict[str, Any], *, repository: str) -> Converted:
+def convert(
+    files: SourceFiles, path: str, text: str, document: dict[str, Any], *, repository: str
+) -> Converted:
     """The registry's manifest out of a Python project's metadata.
 
     Args:
@@ -82,7 +89,14 @@ def convert(files: SourceFiles, path: str, text: str, document: dict[str, Any], 
             ("the repository's name", repository),
         ],
     )
-    title(draft, [(f"{_PLUGIN}.name", plugin.get("name")), (f"{_PROJECT}.name", project.get("name")), ("", repository)])
+    title(
+        draft,
+        [
+            (f"{_PLUGIN}.name", plugin.get("name")),
+            (f"{_PROJECT}.name", project.get("name")),
+            ("", repository),
+        ],
+    )
     places = _put_version(draft, project, plugin)
     _put_project(draft, files, project, plugin)
     draft.raw |= {name: value for name, value in plugin.items() if name not in _SPECIAL | {"requires"}}
@@ -103,7 +117,7 @@ def _put_version(draft: Draft, project: dict[str, Any], plugin: dict[str, Any]) 
     """Set the version; returns where it stands."""
     own, shared = plugin.get("version"), project.get("version")
     if own is None and shared is None and "version" in _list(project.get("dynamic")):
-        draft.problem(f"{_PROJECT}.version", "is dynamic; state a version in [tool.plugin], or publish with --version")
+        draft.problem(f"{_PROJECT}.version", "is dynamic; state a version in [tool.plugin]")
     put_version(draft, shared if own is None else own, f"{_PROJECT if own is None else _PLUGIN}.version")
     if own is None:
         return [("project", "version")] if shared is not None or project else [("tool", "plugin", "version")]
@@ -146,7 +160,10 @@ def _put_requires(draft: Draft, files: SourceFiles, project: dict[str, Any], sta
 
 def aliased(model: type[Document], table: dict[str, Any]) -> dict[str, Any]:
     """A table with the model's names, whether written in kebab, snake or camel case. Values that are data stay."""
-    by_key = {_key(item.alias or name): (item.alias or name, item.annotation) for name, item in model.model_fields.items()}
+    by_key = {
+        _key(item.alias or name): (item.alias or name, item.annotation)
+        for name, item in model.model_fields.items()
+    }
     found: dict[str, Any] = {}
     for name, value in table.items():
         alias, annotation = by_key.get(_key(name), (name, None))
@@ -165,11 +182,14 @@ def _key(name: str) -> str:
 
 def _model_in(annotation: Any) -> type[Document] | None:
     """The model that a field holds, alone, optional, or in a tuple; not in a mapping, whose names are data."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return annotation if issubclass(annotation, Document) else None
-    if typing.get_origin(annotation) is dict:
+    origin = typing.get_origin(annotation)
+    if origin is None:
+        return annotation if isinstance(annotation, type) and issubclass(annotation, Document) else None
+    if origin is dict:
         return None
-    return next((found for part in typing.get_args(annotation) if (found := _model_in(part)) is not None), None)
+    return next(
+        (found for part in typing.get_args(annotation) if (found := _model_in(part)) is not None), None
+    )
 
 
 def _object(value: Any) -> dict[str, Any]:

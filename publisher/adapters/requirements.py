@@ -26,7 +26,11 @@ _DIRECT = re.compile(r"(?:[a-z+]+://|git\+|\.{0,2}/|\.$|file:)|.*\.(?:whl|zip|ta
 def packages_of(draft: Draft, value: Any, path: str) -> list[str]:
     """The requirements of a list; what is none is a problem, as nothing would install it."""
     if isinstance(value, dict):
-        value = [f"{name}{'' if text in {'*', ''} else text}" for name, text in value.items() if isinstance(text, str)]
+        value = [
+            f"{name}{'' if text in {'*', ''} else text}"
+            for name, text in value.items()
+            if isinstance(text, str)
+        ]
     if not isinstance(value, list):
         if value is not None:
             draft.problem(path, f"expected a list of requirements, found {show(value)}")
@@ -119,7 +123,7 @@ def _take(draft: Draft, line: str, at: str, found: dict[str, None]) -> None:
         draft.note(at, "left out: constraints are for whoever installs")
     elif line.startswith("-"):
         draft.note(at, f"left out: {re.split(r'[ =]', line)[0][:30]}")
-    elif _DIRECT.match(line.split(" ")[0]):
+    elif _DIRECT.match(line.split(" ", maxsplit=1)[0]):
         draft.note(at, "left out: a path or URL is no requirement that others can meet")
     else:
         option = _OPTION.search(line)

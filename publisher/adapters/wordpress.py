@@ -24,8 +24,25 @@ _MAX_PHP = 16 * MIB
 _MAX_FILES = 200
 _MAX_CHANGELOG = 20_000
 _FIELDS = (
-    *("Plugin Name", "Plugin URI", "Version", "Description", "Author", "Author URI", "License", "License URI"),
-    *("Text Domain", "Domain Path", "Network", "Requires at least", "Requires PHP", "Update URI", "Requires Plugins"),
+    *(
+        "Plugin Name",
+        "Plugin URI",
+        "Version",
+        "Description",
+        "Author",
+        "Author URI",
+        "License",
+        "License URI",
+    ),
+    *(
+        "Text Domain",
+        "Domain Path",
+        "Network",
+        "Requires at least",
+        "Requires PHP",
+        "Update URI",
+        "Requires Plugins",
+    ),
 )
 _PLAIN = {"index", "main", "plugin"}
 _NOT_CARRIED = {
@@ -35,7 +52,9 @@ _NOT_CARRIED = {
     "Update URI": "left out: the registry says where updates are; it stays in the packed header",
     "Requires Plugins": "left out: these are slugs of wordpress.org, not ids of this registry",
 }
-_README_KEYS = frozenset({"tags", "requires at least", "requires php", "license", "stable tag", "license uri"})
+_README_KEYS = frozenset(
+    {"tags", "requires at least", "requires php", "license", "stable tag", "license uri"}
+)
 _SECTION = re.compile(r"^==\s*([^=].*?)\s*==\s*$", re.MULTILINE)
 _RELEASE = re.compile(r"^=\s*([^=].*?)\s*=\s*$", re.MULTILINE)
 _LINE = re.compile(r"([A-Za-z][A-Za-z ]{0,40}?)[ \t]*:[ \t]*(.*)")
@@ -107,30 +126,41 @@ def _put_identity(draft: Draft, header: dict[str, str], path: str, repository: s
     name, domain = header.get("Plugin Name"), header.get("Text Domain")
     own = None if stem.lower() in _PLAIN else stem
     identify(
-        draft, [(path, own), (f"{path}: Text Domain", domain), (path, name), ("the repository's name", repository)]
+        draft,
+        [(path, own), (f"{path}: Text Domain", domain), (path, name), ("the repository's name", repository)],
     )
     title(draft, [(f"{path}: Plugin Name", name), ("", repository)])
     if domain is not None and make_id(domain) != draft.raw.get("id"):
-        draft.note(f"{path}: Text Domain", f"differs from the id {draft.raw.get('id')!r}; it stays in the packed header")
+        draft.note(
+            f"{path}: Text Domain",
+            f"differs from the id {draft.raw.get('id')!r}; it stays in the packed header",
+        )
 
 
 def _put_words(draft: Draft, header: dict[str, str], readme: _Readme, path: str) -> None:
-    draft.carry(
-        "description", LongText, header.get("Description") or readme.summary, f"{path}: Description"
-    )
+    draft.carry("description", LongText, header.get("Description") or readme.summary, f"{path}: Description")
     put_author(draft, header.get("Author"), f"{path}: Author", url=header.get("Author URI"))
     put_license(draft, header.get("License") or readme.fields.get("license"), f"{path}: License")
     put_url(draft, "homepage", header.get("Plugin URI"), f"{path}: Plugin URI")
     draft.put("keywords", texts(draft, readme.fields.get("tags") or [], f"{README}: Tags", ShortText)[:50])
     changelog = readme.sections.get("changelog", "")
     releases = _releases(changelog)
-    text = next((releases[name] for name in (header.get("Version", ""), f"v{header.get('Version', '')}") if name in releases), changelog)
+    text = next(
+        (
+            releases[name]
+            for name in (header.get("Version", ""), f"v{header.get('Version', '')}")
+            if name in releases
+        ),
+        changelog,
+    )
     if len(text) > _MAX_CHANGELOG:
         draft.note(f"{README}: Changelog", f"cut to {_MAX_CHANGELOG} characters")
     draft.carry("changelog", LongText, text[:_MAX_CHANGELOG], f"{README}: Changelog")
     for key in readme.fields:
         if key not in _README_KEYS:
-            draft.note(f"{README}: {key.capitalize()}", "not in the registry's manifest; it stays in the packed file")
+            draft.note(
+                f"{README}: {key.capitalize()}", "not in the registry's manifest; it stays in the packed file"
+            )
 
 
 def _put_needs(draft: Draft, header: dict[str, str], readme: _Readme, path: str) -> None:
@@ -170,9 +200,7 @@ def _read_readme(draft: Draft, files: SourceFiles) -> _Readme:
 def _parts(heading: re.Pattern[str], text: str) -> dict[str, str]:
     found = list(heading.finditer(text))
     ends = [match.start() for match in found[1:]] + [len(text)]
-    return {
-        match[1].lower(): text[match.end() : end].strip() for match, end in zip(found, ends, strict=True)
-    }
+    return {match[1].lower(): text[match.end() : end].strip() for match, end in zip(found, ends, strict=True)}
 
 
 def _releases(changelog: str) -> dict[str, str]:

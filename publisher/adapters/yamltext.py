@@ -42,7 +42,9 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"{where}: is not YAML{line} ({getattr(e, 'problem', None) or 'unreadable'})") from e
+        raise ConfigError(
+            f"{where}: is not YAML{line} ({getattr(e, 'problem', None) or 'unreadable'})"
+        ) from e
     except RecursionError as e:
         raise ConfigError(f"{where}: nested deeper than {MAX_DEPTH} levels") from e
     if not isinstance(value, dict):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from publisher.cli import (
+    convert,
     importing,
     new,
     pack,
@@ -44,6 +45,7 @@ registry_app = typer.Typer(
 _PLUGIN_COMMANDS: tuple[Callable[..., None], ...] = (
     new.new,
     plugins.check,
+    convert.convert,
     pack.pack,
     publish.publish,
     status.set_status,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Key, Signer
 
+    from publisher.adapters import Note
     from publisher.git import Remote
     from publisher.maintain.desk import Desk
     from publisher.source import Source
@@ -121,6 +122,16 @@ def emit(document: dict[str, Any], text: str) -> None:
 def note(text: str) -> None:
     """Print prose on standard error."""
     output().note(text)
+
+
+def tell_notes(form: str, path: Path, notes: Iterable[Note]) -> None:
+    """Say that a manifest is in another form than the registry's, and what of it is not carried over."""
+    from publisher.adapters import REGISTRY
+
+    if form != REGISTRY:
+        note(f"{path}: read as a {form}; 'publisher convert' shows what becomes of it")
+    for found in notes:
+        output().warn(f"{path.name}: {found}")
 
 
 def tell_waiting(desk: Desk) -> None:

@@ -18,6 +18,11 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         "publisher new --update board",
     ),
     "check": ("Say everything that is wrong with a plugin.", "publisher check examples/calendar"),
+    "convert": (
+        "Show another form's manifest in the registry's.",
+        "publisher convert ../sms",
+        "publisher convert plugin.json --write",
+    ),
     "pack": (
         "Pack a plugin's archives, reproducibly.",
         "publisher pack examples/hello-world",

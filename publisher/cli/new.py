@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from publisher.answers import DATABASES, STYLES, TEMPLATES
 from publisher.cli import env
 from publisher.cli.common import JsonOption, emit, note, output
-from publisher.scaffold import DATABASES, STYLES, TEMPLATES
 from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from publisher.scaffold import Answers
+    from publisher.answers import Answers
 
 _CONFLICTS = 1
 
@@ -99,7 +99,8 @@ def new(
 
 
 def _create(given: dict[str, str | None], folder: Path | None, *, ask: bool) -> None:
-    from publisher.scaffold import Answers, check_answers, create
+    from publisher.answers import Answers, check_answers
+    from publisher.scaffold import create
 
     if given["id"] is None and not ask:
         raise ConfigError(
@@ -167,14 +168,14 @@ def _is_terminal() -> bool:
 
 def _check_given(known: dict[str, str]) -> None:
     """What was given is looked at before anything is asked. Raises ConfigError."""
-    from publisher.scaffold import Answers, check_answers
+    from publisher.answers import Answers, check_answers
 
     check_answers(Answers(**cast("dict[str, Any]", {"id": "plugin", **known})))
 
 
 def _ask(known: dict[str, str]) -> dict[str, str]:
     """Ask for the rest."""
-    from publisher.scaffold import Answers, check_choice, check_id, check_line
+    from publisher.answers import Answers, check_choice, check_id, check_line
 
     default = Answers(known.get("id", "plugin"))
     questions: dict[str, tuple[str, str | None, Callable[[str], str]]] = {

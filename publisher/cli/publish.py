@@ -21,6 +21,7 @@ from publisher.cli.common import (
     emit,
     load_signers,
     note,
+    tell_notes,
     wanted_version,
 )
 from publisher.cli.offer import (
@@ -42,7 +43,6 @@ from publisher.cli.pack import NoIsolationOption, builder
 from publisher.delivery import Delivery, Placement, Way
 from publisher.set_status import Change
 from registry_client.errors import ConfigError
-from registry_client.store import write_atomic
 
 if TYPE_CHECKING:
     from publisher.publish import Prepared
@@ -113,9 +113,10 @@ def publish(
     The same content again is a no-op; other content under a published version is refused.
     """
     from publisher.publish import Publication, prepare
-    from publisher.source import load_source, with_version
+    from publisher.source import load_source, write_version
 
     source = load_source(path)
+    tell_notes(source.form, source.path, source.notes)
     wanted = wanted_version(source, version, bump)
     change = Change(status, rollout, push, force_update, reason)
     signers = load_signers(key, public_keys=public_key, allow_dev_keys=allow_dev_keys)
@@ -137,12 +138,12 @@ def publish(
 
         def offered(sent: Sent) -> None:
             if bump is not None:
-                write_atomic(source.path, with_version(source, wanted))
+                write_version(source, wanted)
             _write_outputs(prepared, sent)
 
         sent = send(destination, prepared.offer, now, wait, dry_run=dry_run, on_offered=offered)
     if bump is not None and sent.result == "unchanged" and not dry_run:
-        write_atomic(source.path, with_version(source, wanted))
+        write_version(source, wanted)
     _tell(prepared, sent, delivery.way)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from registry_client.cli import text
-from registry_client.cli.installed import disabled_text, installed_json
+from registry_client.cli.installed import installed_json
 from registry_client.cli.plans import UNSIGNED, change_json, change_line
 from registry_client.cli.progress import progress_bars
 from registry_client.errors import VerificationError
@@ -47,10 +47,12 @@ def verify_installed(state: State, plugin_ids: list[str]) -> None:
     output.result(document, [*(change_line(change, output) for change in plan.changes), *lines])
     bad = [one.id for one in checked if one.problems]
     if bad:
-        output.note(
-            f"{text.counted(len(bad), 'plugin')} of {len(checked)} not as it should be: {', '.join(bad)}"
-        )
-        output.note("'plugin install --verify' puts changed files right; a block is the registry's to lift")
+        output.note(f"{len(bad)} of {text.counted(len(checked), 'plugin')} not as it should be: {', '.join(bad)}")
+        found = [problem.startswith("blocked") for one in checked for problem in one.problems]
+        if not all(found):
+            output.note("'plugin install --verify' puts changed and missing files right")
+        if any(found):
+            output.note("what is blocked stays disabled until its registry lifts the block; 'plugin remove ID' removes it")
         raise typer.Exit(VerificationError.exit_code)
     output.note(
         f"{text.counted(len(checked), 'plugin')}, each as it was installed"
@@ -105,20 +107,19 @@ def project_status(installer: Installer, output: Output) -> tuple[dict[str, Any]
 
 def _status_lines(installer: Installer, standing: HostStatus, output: Output) -> list[str]:
     project = installer.project
-    named = {item.plugin.id: item for item in standing.installed}
     lines = [change_line(change, output) for change in standing.plan.changes]
     lines += text.facts(
         (
             ("project", text.clean(str(project.path))),
-            ("plugins", f"{len(named)} in {text.clean(str(project.host.folder))}"),
+            ("plugins", f"{len(standing.installed)} in {text.clean(str(project.host.folder))}"),
             ("lock", "; ".join(standing.lock_problems) or f"answers {project.path.name}"),
             ("out of step", ", ".join(standing.out_of_step)),
             ("unsigned", ", ".join(standing.unsigned)),
+            *(
+                ("disabled", f"{item.plugin.id} {item.plugin.version}: {text.clean(item.disabled.reason or 'by its owner')}")
+                for item in standing.installed
+                if item.disabled is not None
+            ),
         )
     )
-    disabled = [
-        (item.plugin.id, item.plugin.version, disabled_text(item).strip(" ()"))
-        for item in standing.installed
-        if item.disabled is not None
-    ]
-    return [*lines, *text.table((f"  {name}", version, reason) for name, version, reason in disabled)]
+    return lines

@@ -30,6 +30,7 @@ _PROCESS = frozenset(
         "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR",
     }
 )  # fmt: skip
+_GIT_SETTING = re.compile(r"GIT_CONFIG_(?:COUNT|KEY_[0-9]+|VALUE_[0-9]+)")
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"", "0", "false", "no", "off"})
 
@@ -99,7 +100,11 @@ def process_variables(environ: Mapping[str, str] | None = None) -> dict[str, str
         environ: the variables; by default those of this process.
     """
     env = os.environ if environ is None else environ
-    return {name: value for name, value in env.items() if name.upper() in _PROCESS}
+    return {
+        name: value
+        for name, value in env.items()
+        if name.upper() in _PROCESS or _GIT_SETTING.fullmatch(name.upper())
+    }
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> Environment:

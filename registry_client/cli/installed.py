@@ -41,26 +41,17 @@ def list_installed(ctx: typer.Context, _json: JsonFlag = False) -> None:
     output.note(text.counted(len(items), "plugin") if items else "nothing is installed")
 
 
-def _rows(items: list[Installed], output: Output) -> list[tuple[str, str, str]]:
+def _rows(items: list[Installed], output: Output) -> list[tuple[str, ...]]:
+    """Marks stand before the sources: those can be long, and lines end where the terminal does."""
     colour = output.coloured
-    return [
-        (
-            text.paint(item.plugin.id, "bold", enabled=colour),
-            item.plugin.version,
-            source_text(item.plugin)
-            + ("" if item.plugin.signed else text.paint(UNSIGNED, "yellow", enabled=colour))
-            + text.paint(disabled_text(item), "red", enabled=colour),
-        )
-        for item in items
-    ]
-
-
-def disabled_text(item: Installed) -> str:
-    """Why a plugin is disabled, as a mark behind its line; empty where it is not."""
-    if item.disabled is None:
-        return ""
-    reason = text.clean(item.disabled.reason)
-    return f" (disabled: {reason})" if reason else " (disabled)"
+    rows = []
+    for item in items:
+        marks = "" if item.plugin.signed else text.paint(UNSIGNED, "yellow", enabled=colour)
+        marks += text.paint(" (disabled)", "red", enabled=colour) if item.disabled is not None else ""
+        reason = f", {text.clean(item.disabled.reason)}" if item.disabled is not None and item.disabled.reason else ""
+        name = text.paint(item.plugin.id, "bold", enabled=colour)
+        rows.append((name, item.plugin.version + marks, source_text(item.plugin) + reason))
+    return rows
 
 
 def installed_json(item: Installed) -> dict[str, Any]:

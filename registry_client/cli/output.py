@@ -82,6 +82,14 @@ class Output:
         if not self.as_json:
             self._write(sys.stderr, clean(message) + "\n")
 
+    def ask(self, question: str) -> bool:
+        """Ask on stderr whether to go on; anything but y or yes, and the end of the input, means no."""
+        self._write(sys.stderr, f"{clean(question)} [y/N] ")
+        answer = sys.stdin.readline()
+        if not answer.endswith("\n"):
+            self._write(sys.stderr, "\n")
+        return answer.strip().lower() in {"y", "yes"}
+
     def help(self, message: str) -> None:
         """The help text, where a command was needed."""
         self._write(sys.stderr, message.rstrip() + "\n")

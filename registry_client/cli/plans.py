@@ -98,10 +98,18 @@ def plan_lines(plan: Plan, output: Output, *, dry_run: bool = False) -> list[str
     """A plan for people: a line for each change, what it asks for, what is new in it; then what waits and what is needed."""
     lines = [line for change in plan.changes for line in _change_lines(change, output, dry_run=dry_run)]
     lines += waiting_lines(plan, output)
-    if any(change.after is not None and change.action is not Action.DISABLE for change in plan.changes):
-        lines += _needed("these Python packages", plan.packages)
-        lines += _needed("these programs and services", plan.system)
+    lines += _needed("these Python packages", _brought(plan, "packages"))
+    lines += _needed("these programs and services", _brought(plan, "system"))
     return lines
+
+
+def _brought(plan: Plan, kind: str) -> list[str]:
+    """What the changed plugins need that their versions before did not."""
+
+    def needs(plugin: LockedPlugin | None) -> set[str]:
+        return set(getattr(plugin.requires, kind)) if plugin is not None and plugin.requires is not None else set()
+
+    return sorted({name for change in plan.changes for name in needs(change.after) - needs(change.before)})
 
 
 def _change_lines(change: Change, output: Output, *, dry_run: bool) -> list[str]:
@@ -168,20 +176,16 @@ def summary(plan: Plan, *, dry_run: bool = False) -> str:
     counts: dict[str, int] = {}
     for change in plan.changes:
         counts[_DONE[change.action]] = counts.get(_DONE[change.action], 0) + 1
-    parts = [f"{count} {done}" for done, count in counts.items()]
-    files = [
-        name
-        for name, new in (("plugins.toml", plan.project_text), ("plugins.lock", plan.lock))
-        if new is not None
-    ]
-    if files and not dry_run:
-        parts.append(f"{' and '.join(files)} written")
-    if dry_run:
-        done = ", ".join(parts) or (
-            "only the lock would change" if plan.lock is not None else "nothing to do"
-        )
-        return f"dry run, nothing was changed: {done}"
-    return ", ".join(parts) or "nothing to do"
+    parts = [f"{count} {'to be ' if dry_run else ''}{done}" for done, count in counts.items()]
+    changed = (("plugins.toml", plan.project_text), ("plugins.lock", plan.lock))
+    files = " and ".join(name for name, new in changed if new is not None)
+    if files:
+        parts.append(f"{files} {'to be ' if dry_run else ''}written")
+    if plan.waiting:
+        count = text.counted(len(plan.waiting), "update")
+        parts.append(f"{count} waiting for you ('plugin upgrade --dry-run' shows more)")
+    said = ", ".join(parts) or "nothing to do"
+    return f"dry run, nothing was changed: {said}" if dry_run else said
 
 
 def show_plan(output: Output, plan: Plan, *, dry_run: bool = False, note: str = "") -> None:

@@ -332,7 +332,7 @@ def _consent(state: State, bars: Bars | None, *, unsigned: bool, permissions: bo
             state.output.note(
                 f"{change.id} {version} asks for more permissions: {', '.join(change.new_permissions)}"
             )
-        return typer.confirm("Accept?", default=False, err=True)
+        return state.output.ask("Accept?")
 
     return Consent(
         permissions=permissions, unsigned=unsigned, confirm=ask if state.output.interactive else None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from registry_client.models.blocks import Block
     from registry_client.signed import VerifiedManifest
 
-_PARALLEL = 8
+_PARALLEL = 16
 PLACES = frozenset({Action.INSTALL, Action.UPGRADE, Action.DOWNGRADE, Action.REINSTALL})
 """Actions that put files in place."""
 

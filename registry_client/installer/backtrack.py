@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep
 from resolvelib.resolvers import Resolution
 
 from registry_client.installer.candidates import Candidate, Stock
-from registry_client.installer.exhaustive import TooLongError, holds_together, search_all
+from registry_client.installer.exhaustive import TooLongError, improve, needed, search_all
 from registry_client.installer.explain import Failure, Need
+from registry_client.installer.prune import find_dead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+_FEW = 2000
 
 
 def backtrack(
@@ -20,6 +24,7 @@ def backtrack(
     needs_of: Callable[[Candidate], Sequence[Need]],
     lower: Collection[str] | None,
     max_rounds: int,
+    quick: int,
 ) -> dict[str, Candidate] | Failure:
     """Search for candidates that meet the roots' needs and each other's.
 
@@ -28,30 +33,59 @@ def backtrack(
         needs_of: gives what a version needs; the same objects each time.
         lower: the ids that may go below their locked versions; None for all.
         max_rounds: how many steps it may take.
+        quick: how many of them are for the way without looking at every version.
 
     Returns:
-        A candidate by id, with some perhaps that nobody needs any more; or how the search failed.
+        A candidate by id, or how the search failed.
     """
-    recorder, provider = _Recorder(), _Provider(needs_of, lower)
+    provider = _Provider(needs_of, lower)
+    found = _find(roots, provider, max_rounds, quick)
+    if isinstance(found, Failure):
+        return found
+    return improve(roots, found, needs_of, provider.matches)
+
+
+def _find(
+    roots: Sequence[Need], provider: _Provider, max_rounds: int, quick: int
+) -> dict[str, Candidate] | Failure:
+    needs_of = provider.get_dependencies
+    first = _resolve(roots, provider, min(max_rounds, quick))
+    if not isinstance(first, Failure):
+        return first
+    # Most often all is well. If not, it is worth looking at every version, once, so that the search is short.
+    dead = find_dead(roots, needs_of, provider.usable)
+    if dead is None:
+        return first
+    provider.dead = dead
+    second = _resolve(roots, provider, min(max_rounds, quick))
+    if not isinstance(second, Failure):
+        return second
+    # resolvelib's "impossible" is not believed. Lowest first finds what newest first does not: most ranges are open above.
+    few = min(max_rounds, _FEW)
+    for newest, steps in ((True, few), (False, few), (True, max_rounds)):
+        try:
+            third = search_all(roots, needs_of, provider.matches if newest else provider.reverse, steps)
+        except TooLongError:
+            continue
+        return first if third is None else needed(roots, third, needs_of) or first
+    return replace(first, too_deep=True)
+
+
+def _resolve(roots: Sequence[Need], provider: _Provider, max_rounds: int) -> dict[str, Candidate] | Failure:
+    """What resolvelib says; a Failure also if its answer does not hold."""
+    recorder = _Recorder()
     # `Resolver` would also build a graph, by recursion, which neither long chains nor cycles are good for.
     resolution = Resolution(provider, recorder)
-    failed = None
     try:
-        found = dict(resolution.resolve(roots, max_rounds).mapping)
-        if holds_together(roots, found, needs_of):
+        state = resolution.resolve(roots, max_rounds)
+        found = needed(roots, state.mapping, provider.get_dependencies)
+        if found is not None:
             return found
     except ResolutionImpossible as e:
         recorder.resolving_conflicts(e.causes)
-        failed = Failure(tuple(recorder.causes.values()), tuple(recorder.edges.values()))
     except ResolutionTooDeep:
-        failed = None
-    # Neither "impossible" nor an answer that does not hold is believed.
-    too_deep = Failure(tuple(recorder.causes.values()), tuple(recorder.edges.values()), too_deep=True)
-    try:
-        second = search_all(roots, needs_of, provider.matches, max_rounds)
-    except TooLongError:
-        return failed or too_deep
-    return second if second is not None else failed or Failure(too_deep.causes, too_deep.edges)
+        pass  # what was recorded until then still tells something
+    return Failure(tuple(recorder.causes.values()), tuple(recorder.edges.values()))
 
 
 class _Recorder(BaseReporter[Need, Candidate, str]):
@@ -81,6 +115,7 @@ class _Provider(AbstractProvider[Need, Candidate, str]):
     ) -> None:
         self._needs_of = needs_of
         self._lower = lower
+        self.dead: frozenset[Candidate] = frozenset()
         self._stocks: dict[str, Stock] = {}
 
     def identify(self, requirement_or_candidate: Need | Candidate) -> str:
@@ -112,7 +147,8 @@ class _Provider(AbstractProvider[Need, Candidate, str]):
         needs = list(requirements[identifier])
         bad = set(incompatibilities[identifier])
         if not needs:  # everybody who asked for it was given up meanwhile
-            return [c for c in self._usable(self._stocks.get(identifier)) if c not in bad]
+            stock = self._stocks.get(identifier)
+            return [c for c in self.usable(stock) if c not in bad] if stock is not None else []
         if needs[0].stock is not None:
             self._stocks[identifier] = needs[0].stock
         return [c for c in self.matches(needs) if c not in bad]
@@ -125,12 +161,14 @@ class _Provider(AbstractProvider[Need, Candidate, str]):
         admitted = frozenset.intersection(*(need.admitted for need in needs))
         if not admitted:
             return []
-        return [c for c in self._usable(stock) if c.version in admitted]
+        return [c for c in self.usable(stock) if c.version in admitted and c not in self.dead]
 
-    def _usable(self, stock: Stock | None) -> list[Candidate]:
+    def reverse(self, needs: Sequence[Need]) -> list[Candidate]:
+        """The same, best last."""
+        return self.matches(needs)[::-1]
+
+    def usable(self, stock: Stock) -> list[Candidate]:
         """The candidates of a plugin, best first, apart from what a careful search leaves out."""
-        if stock is None:
-            return []
         careful = self._lower is not None and stock.id not in self._lower
         return [c for c in stock.ranked if not (careful and stock.is_below_kept(c))]
 

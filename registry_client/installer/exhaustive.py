@@ -29,20 +29,61 @@ class _Level:
     blame: set[str] = field(default_factory=set)
 
 
-def holds_together(
+def needed(
     roots: Sequence[Need], chosen: Mapping[str, Candidate], needs_of: Callable[[Candidate], Sequence[Need]]
-) -> bool:
-    """Whether candidates meet the roots' needs, and those of each that is needed."""
-    waiting, seen = list(roots), set[str]()
+) -> dict[str, Candidate] | None:
+    """Those of the chosen candidates that somebody asks for; None if they do not meet all needs."""
+    waiting = list(roots)
+    found: dict[str, Candidate] = {}
     while waiting:
         need = waiting.pop()
         candidate = chosen.get(need.id)
         if candidate is None or not need.is_met_by(candidate):
-            return False
-        if need.id not in seen:
-            seen.add(need.id)
+            return None
+        if need.id not in found:
+            found[need.id] = candidate
             waiting += needs_of(candidate)
-    return True
+    return found
+
+
+def improve(
+    roots: Sequence[Need],
+    chosen: Mapping[str, Candidate],
+    needs_of: Callable[[Candidate], Sequence[Need]],
+    matches: Callable[[Sequence[Need]], list[Candidate]],
+) -> dict[str, Candidate]:
+    """The same solution, with each candidate exchanged for a better one while the others let it. Ends at a fixed point.
+
+    Searches leave some behind: a version may have been ruled out by one that was itself given up later.
+    """
+    found = dict(chosen)
+    changed = True
+    while changed:
+        changed = False
+        asked = _asked(roots, found, needs_of)
+        for name in sorted(found):
+            better = _better(found, name, [need for need, _ in asked.get(name, ())], needs_of, matches)
+            if better is not None:
+                found[name] = better
+                found = needed(roots, found, needs_of) or found
+                changed = True
+                break
+    return found
+
+
+def _better(
+    found: Mapping[str, Candidate],
+    name: str,
+    needs: Sequence[Need],
+    needs_of: Callable[[Candidate], Sequence[Need]],
+    matches: Callable[[Sequence[Need]], list[Candidate]],
+) -> Candidate | None:
+    for candidate in matches(needs) if needs else ():
+        if candidate is found[name]:
+            return None
+        if all(need.id in found and need.is_met_by(found[need.id]) for need in needs_of(candidate)):
+            return candidate
+    return None
 
 
 def search_all(

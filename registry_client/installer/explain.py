@@ -78,18 +78,24 @@ class Failure:
 def explain(
     roots: Sequence[Need],
     failure: Failure,
-    search: Callable[[Sequence[Need]], object],
+    search: Callable[[Sequence[Need]], object] | None,
     limits: Mapping[str, Sequence[Ask]],
+    max_rounds: int,
 ) -> ConflictError:
     """The error that says why nothing fits.
 
     Args:
         roots: what the owner asks for.
         failure: how the search ended.
-        search: searches for some of the roots alone; gives a Failure if nothing fits.
+        search: searches for some of the roots alone; gives a Failure if nothing fits. None if the search was given up.
         limits: further ranges by id.
+        max_rounds: how many steps it had.
     """
-    core, failure = _core(roots, failure, search)
+    core: Sequence[Need] = roots
+    title = f"no set of versions was found in {max_rounds} steps; what was in the way:"
+    if search is not None:
+        title = "no set of versions fits:"
+        core, failure = _core(roots, failure, search)
     dead_ends: dict[str, list[Edge]] = defaultdict(list)
     for need, parent in failure.causes:
         dead_ends[need.id].append((need, parent))
@@ -100,26 +106,35 @@ def explain(
     if len(lines) > _LINES:
         lines = [*lines[: _LINES - 1], f"… and {len(lines) - _LINES + 1} more lines like these"]
     text = "".join(f"\n{_fit(f'  {line}')}" for line in lines)
-    return ConflictError(f"no set of versions fits:{text}", hint=_hint(core, dead_ends))
+    return ConflictError(f"{title}{text}", hint=_hint(core, dead_ends))
 
 
 def _core(
     roots: Sequence[Need], failure: Failure, search: Callable[[Sequence[Need]], object]
 ) -> tuple[Sequence[Need], Failure]:
     """A smallest part of what is asked for that cannot be had together, and how the search for it alone ends."""
-    above = _ancestors(failure)
     core: list[Need] = list(roots)
-    attempts: list[list[Need]] = [[need for need in roots if need.id in above]]
-    found = search(attempts[0])
-    if isinstance(found, Failure) and not found.too_deep:
-        core, failure = attempts[0], found
-    if len(core) > _TRIALS:
-        return core, failure
-    for need in list(core):
-        rest = [other for other in core if other is not need]
-        found = search(rest) if rest else None
-        if isinstance(found, Failure) and not found.too_deep:
-            core, failure = rest, found
+    above = _ancestors(failure)
+    trials = _TRIALS
+
+    def try_without(left_out: Sequence[Need]) -> bool:
+        nonlocal core, failure, trials
+        rest = [need for need in core if need not in left_out]
+        trials -= 1
+        found = search(rest) if left_out and rest else None
+        if not isinstance(found, Failure) or found.too_deep:
+            return False
+        core, failure = rest, found
+        return True
+
+    try_without([need for need in core if need.id not in above])
+    size = len(core)
+    while size > 1 and trials > 0:
+        size = (size + 1) // 2
+        start = 0
+        while start < len(core) and trials > 0:
+            if not try_without(core[start : start + size]):
+                start += size
     return core, failure
 
 
@@ -241,7 +256,8 @@ def _outcome(plugin_id: str, needs: Sequence[Need], *, several: bool) -> list[st
     exact = {exact_version(need.ask.range) for need in needs}
     passed = {c.version: _why(c, exact) for c in stock.candidates if _why(c, exact)}
     usable = sorted((c.version for c in stock.candidates if c.version not in passed), key=parse_version)
-    line = f"{so}; there {'is' if len(usable) == 1 else 'are'} {_listed(usable)}" if usable else so
+    there = f"{so}; there {'is' if len(usable) == 1 else 'are'} "
+    line = there + _listed(usable, _COLUMNS - len(there) - 2) if usable else so
     fitting = [v for v in passed if all(holds(need.ask.range, v, prereleases=True) for need in needs)]
     others = [
         v for v in passed if v not in fitting and any(holds(n.ask.range, v, prereleases=True) for n in needs)
@@ -257,10 +273,14 @@ def _why(candidate: Candidate, exact: set[str | None]) -> str:
     return reason or candidate.needs_another_self
 
 
-def _listed(versions: Sequence[str]) -> str:
-    """Versions in rising order, the newest if there are many."""
-    shown = ", ".join(versions[-_VERSIONS:])
-    return f"{len(versions) - _VERSIONS} older, {shown}" if len(versions) > _VERSIONS else shown
+def _listed(versions: Sequence[str], room: int = 60) -> str:
+    """Versions in rising order: the newest, as many as there is room for."""
+    for count in range(min(len(versions), _VERSIONS), 0, -1):
+        older = f"{len(versions) - count} older, " if len(versions) > count else ""
+        text = older + ", ".join(versions[-count:])
+        if len(text) <= room:
+            break
+    return text
 
 
 def _fit(line: str) -> str:

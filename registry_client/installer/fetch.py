@@ -98,7 +98,7 @@ def fetch_artifacts(
     *,
     parts: Path,
     archives: Path,
-    parallel: int = 8,
+    parallel: int = 16,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> None:
     """Have every file in the archives; those that are there already cost no network, and each digest is fetched once.
@@ -252,7 +252,7 @@ def _held(file: BinaryIO, size: int) -> Received:
     """What a partial download holds; nothing where it is longer than the file will be."""
     received = Received()
     if os.fstat(file.fileno()).st_size <= size:
-        while chunk := file.read(_CHUNK):
+        while received.size <= size and (chunk := file.read(_CHUNK)):
             received.take(chunk)
     if received.size > size or not received.size:
         received.forget()

@@ -127,7 +127,7 @@ def take_archive(path: Path, into: Path, *, id: str | None = None) -> Packed:  #
         if not archive.size:
             raise InstallError(f"{path}: is empty")
         archive.finish()
-        inside = peek(archive.path, f"x{suffix.lower()}")
+        inside = peek(archive.path, path.name)
         stated = read_local(inside, name=path.name[: -len(suffix)], id=id)
         return finished(archive, _archive_name(path.name, stated.id, stated.version, suffix), stated)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,46 +17,24 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from registry_client.errors import FetchError, InstallError, NotFoundError, TooLargeError
-from registry_client.installer.folder import INSTALLERS_OWN
-from registry_client.installer.git_url import (
-    check_commit,
-    check_folder,
-    check_git_ref,
-    check_git_url,
-    is_commit,
-    protocols,
-    repository_name,
-)
-from registry_client.installer.local import LIMITS, LOOKED_AT, read_local
-from registry_client.installer.packed import (
-    MAX_FILES,
-    MAX_SIZE,
-    Archive,
-    Packed,
-    ZipOut,
-    cannot_be_packed,
-    finished,
-    too_large,
-)
-from registry_client.portable import clashes, name_problem, shown
+from registry_client.errors import FetchError, InstallError, TooLargeError
+from registry_client.installer.git_url import check_git_ref, is_commit, protocols
+from registry_client.installer.packed import MAX_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
-    from registry_client.installer.sources import GitSource
-
-MAX_FETCHED = MAX_SIZE
+HEAD = 1024
+"""How many bytes of a copied file's beginning are given."""
+WANTED = "refs/plugin/wanted"
+"""Where `Git.fetch` puts what it fetched."""
 _CHUNK = 1024 * 1024
 _MAX_LISTING = 64 * _CHUNK
 _WATCH = 0.2
 _MAX_SHOWN = 2000
-_POINTER = b"version https://git-lfs.github.com/spec/"
-_MAX_POINTER = 1024
-_WANTED = "refs/plugin/wanted"
 # Of the caller's environment Git gets what it needs to start, to reach a host as its owner does, and nothing else.
 _PASSED = re.compile(
     r"PATH|HOME|USERPROFILE|HOMEDRIVE|HOMEPATH|APPDATA|LOCALAPPDATA|PROGRAMDATA|SYSTEMROOT|COMSPEC|PATHEXT|TMPDIR|TEMP|TMP"
@@ -102,181 +79,15 @@ def git_environment(environment: Mapping[str, str], url: str) -> dict[str, str]:
     }
 
 
-def clone(
-    source: GitSource,
-    into: Path,
-    *,
-    work: Path,
-    environment: Mapping[str, str],
-    timeout: float = 600.0,
-    id: str | None = None,  # noqa: A002  (the document's own word)
-    limit: int = MAX_FETCHED,
-) -> Packed:
-    """Fetch a repository at a tag or commit, and pack it as `pack_folder` packs a folder.
-
-    The same commit gives the same bytes on every machine.
-
-    Args:
-        source: the repository, the tag or commit, and the folder in it.
-        into: where the archive is put, named by its digest.
-        work: a folder for what Git fetches; nothing stays there.
-        environment: where Git finds programs, settings, keys and proxies.
-        timeout: seconds for everything together.
-        id: the plugin's id, if it is known; else what the repository says, else its name.
-        limit: the most bytes that a host may send.
-
-    Raises:
-        FetchError: the host does not answer, refuses, sends too much, or takes too long.
-        NotFoundError: there is no such tag, commit or folder.
-        InstallError: what came cannot be packed, or Git is not installed.
-    """
-    _check(source)
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=work, prefix="git-"))
-    except OSError as e:
-        raise InstallError(
-            f"{work}: cannot be written ({e.strerror or e})", hint="Free some space there, or allow it."
-        ) from e
-    try:
-        git = _Git(folder, git_environment(environment, source.url), time.monotonic() + timeout, limit)
-        commit = _fetched(git, source)
-        return _packed(git, source, commit, into, id)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _check(source: GitSource) -> None:
-    """What Git could take for something else never reaches it, wherever the source came from."""
-    try:
-        check_git_url(source.url)
-        if not is_commit(source.ref):
-            check_git_ref(source.ref)
-        if source.subdirectory:
-            check_folder(source.subdirectory)
-    except ValueError as e:
-        raise InstallError(str(e), hint="Correct the plugin's entry in plugins.toml.") from e
-
-
-def _fetched(git: _Git, source: GitSource) -> str:
-    """Fetch the tag or commit, without its history, and give the commit."""
-    if is_commit(source.ref):
-        git.init(source.ref)
-        _fetch_commit(git, source)
-    else:
-        listed = git.refs(source.url, f"refs/tags/{source.ref}")
-        if f"refs/tags/{source.ref}" not in listed:
-            raise NotFoundError(
-                f"{source.url}: there is no tag {source.ref!r}",
-                hint="Name a tag that is there, or a commit in full.",
-            )
-        git.init(listed[f"refs/tags/{source.ref}"])
-        git.fetch(source.url, f"refs/tags/{source.ref}")
-    commit = git.text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{_WANTED}^{{commit}}")
-    if commit is None or (is_commit(source.ref) and commit != source.ref):
-        raise NotFoundError(
-            f"{source.url}: {source.ref} is no commit", hint="Name a tag or a commit that is there."
-        )
-    return check_commit(commit)
-
-
-def _fetch_commit(git: _Git, source: GitSource) -> None:
-    """Fetch a commit by its id; from a host that allows no such thing, by a tag or branch that is at it."""
-    try:
-        git.fetch(source.url, source.ref)
-    except FetchError as e:
-        if isinstance(e, TooLargeError) or git.late:
-            raise
-        at = [ref for ref, oid in git.refs(source.url).items() if oid == source.ref]
-        if not at:
-            raise NotFoundError(
-                f"{source.url}: does not give commit {source.ref}: {e.message}",
-                hint="It is not there, or the host gives only tags and branches: use a tag.",
-            ) from e
-        git.fetch(source.url, max(at).removesuffix("^{}"))
-
-
 @dataclass(frozen=True)
-class _Blob:
+class Blob:
+    """A file in Git's store: its object id, and its length in bytes."""
+
     oid: str
     size: int
 
 
-def _packed(git: _Git, source: GitSource, commit: str, into: Path, plugin_id: str | None) -> Packed:
-    what = f"{source.url} at {source.ref}"
-    files = _files(git, source, commit, what)
-    small = {
-        name: git.beginning(files[name].oid, LIMITS[name] + 1)
-        for name in LOOKED_AT
-        if name in files and files[name].size <= 16 * LIMITS[name]
-    }
-    stated = read_local(small, name=repository_name(source.url, source.subdirectory), id=plugin_id)
-    with Archive(into, limit=MAX_SIZE, what=what) as archive:
-        notes = list(stated.notes)
-        with ZipOut(archive, stated.id, what) as out, git.blobs() as copy:
-            for path in sorted(files, key=os.fsencode):
-                with out.entry(path, files[path].size) as write:
-                    head = copy(files[path], write)
-                if files[path].size <= _MAX_POINTER and head.startswith(_POINTER):
-                    notes.append(f"{path} is a pointer of Git LFS; the file itself is not fetched")
-        archive.hash_written()
-        packed = finished(archive, f"{stated.id}-{stated.version}.zip", stated, commit=commit)
-    from dataclasses import replace  # noqa: PLC0415
-
-    return replace(packed, notes=tuple(notes[:20]))
-
-
-def _files(git: _Git, source: GitSource, commit: str, what: str) -> dict[str, _Blob]:
-    """The files of a commit's tree by path, or of a folder in it.
-
-    Raises:
-        InstallError: something among them cannot be packed; lists everything.
-    """
-    tree = git.text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{source.subdirectory}")
-    if tree is None or git.text("cat-file", "-t", tree) != "tree":
-        raise NotFoundError(
-            f"{what}: there is no folder {source.subdirectory!r}",
-            hint="Correct subdirectory in plugins.toml.",
-        )
-    files: dict[str, _Blob] = {}
-    problems: list[str] = []
-    for line in git.listing(tree, what):
-        head, _, raw = line.partition(b"\t")
-        mode, kind, oid, size = head.decode("ascii").split()
-        path = raw.decode("utf-8", "surrogateescape")
-        if kind == "tree" or path.split("/", 1)[0] in INSTALLERS_OWN:
-            continue
-        wrong = _problem(mode, kind, path)
-        if wrong:
-            problems.append(f"{shown(path)}: {wrong}")
-        else:
-            files[path] = _Blob(oid, int(size))
-    problems += clashes(files)
-    if not files and not problems:
-        problems = ["holds no file to pack"]
-    if len(files) > MAX_FILES:
-        problems = [f"holds more than {MAX_FILES} files"]
-    if problems:
-        raise cannot_be_packed(what, sorted(problems), "Ask its author for a commit without what is listed.")
-    if sum(blob.size for blob in files.values()) > MAX_SIZE:
-        raise too_large(what, MAX_SIZE)
-    return files
-
-
-def _problem(mode: str, kind: str, path: str) -> str:
-    """Why an entry of a tree cannot be packed; empty if it can."""
-    if mode == "120000":
-        return "is a symbolic link, which is not followed"
-    if kind != "blob":
-        return "is a submodule, which is not fetched"
-    for part in path.split("/"):
-        wrong = "its path holds an empty name, '.' or '..'" if part in {"", ".", ".."} else name_problem(part)
-        if wrong or part.lower() == ".git":
-            return wrong or "its path holds '.git'"
-    return ""
-
-
-class _Git:
+class Git:
     """Git in one empty repository of ours, until a deadline.
 
     Args:
@@ -318,7 +129,9 @@ class _Git:
         """Fetch a ref or an object id, without its history."""
         self._url = url
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--depth=1")
-        self._run("fetch", *options, "--", url, f"+{what}:{_WANTED}")
+        self._run("fetch", *options, "--", url, f"+{what}:{WANTED}")
+        if self._size() > self._limit:  # it was done before the next look
+            raise self._too_much()
 
     def text(self, *arguments: str) -> str | None:
         """The one line that a command prints; None where it fails."""
@@ -340,12 +153,12 @@ class _Git:
         return self._run("cat-file", "blob", oid, limit=length)
 
     @contextlib.contextmanager
-    def blobs(self) -> Iterator[Callable[[_Blob, Callable[[bytes], object]], bytes]]:
+    def blobs(self) -> Iterator[Callable[[Blob, Callable[[bytes], object]], bytes]]:
         """A function that copies a file's bytes out of Git's store and gives their beginning."""
         with self._started(["cat-file", "--batch"]) as (process, out, _):
             stdin = _pipe(process.stdin)
 
-            def copy(blob: _Blob, write: Callable[[bytes], object]) -> bytes:
+            def copy(blob: Blob, write: Callable[[bytes], object]) -> bytes:
                 stdin.write(f"{blob.oid}\n".encode())
                 stdin.flush()
                 if out.readline().split() != [blob.oid.encode(), b"blob", str(blob.size).encode()]:
@@ -355,7 +168,7 @@ class _Git:
                     chunk = out.read(min(_CHUNK, left))
                     if not chunk:
                         raise self._failed("cat-file", b"an object is damaged")
-                    head = head or chunk[:_MAX_POINTER]
+                    head = head or chunk[:HEAD]
                     left -= len(chunk)
                     write(chunk)
                 out.read(1)
@@ -428,11 +241,7 @@ class _Git:
         while not stop.wait(min(_WATCH, max(0.0, self._end - time.monotonic()))):
             with contextlib.suppress(OSError, ValueError):
                 if self._size() + os.fstat(errors.fileno()).st_size > self._limit:
-                    why.append(
-                        TooLargeError(
-                            f"{_without_secrets(self._url)}: sends more than {self._limit} bytes, the most that is taken"
-                        )
-                    )
+                    why.append(self._too_much())
             if self.late:
                 why.append(
                     FetchError(
@@ -451,6 +260,11 @@ class _Git:
                 with contextlib.suppress(OSError):
                     total += os.stat(os.path.join(top, name)).st_size  # noqa: PTH116, PTH118  (a walk gives texts)
         return total
+
+    def _too_much(self) -> TooLargeError:
+        return TooLargeError(
+            f"{_without_secrets(self._url)}: sends more than {self._limit} bytes, the most that is taken"
+        )
 
     def _failed(self, command: str, output: bytes) -> FetchError:
         text = _without_secrets(output.decode(errors="replace").strip())
@@ -521,4 +335,4 @@ def _hint(text: str) -> str:
     return "Check the URL and the network: try 'git ls-remote URL'."
 
 
-__all__ = ["MAX_FETCHED", "clone", "git_environment"]
+__all__ = ["HEAD", "WANTED", "Blob", "Git", "git_environment"]

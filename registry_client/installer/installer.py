@@ -238,7 +238,11 @@ class Installer:
 
     def outdated(self) -> list[Outdated]:
         """For which locked plugins something newer is offered."""
-        return updates.outdated(self._context(self.project), self.locked())
+        ctx = self._context(self.project)
+        found = updates.outdated(ctx, self.locked())
+        for warning in dict.fromkeys(ctx.warnings):
+            self._access.on_warning(warning)
+        return found
 
     def tree(self) -> tuple[Branch, ...]:
         """The plugins that plugins.toml asks for, each with what it needs."""

@@ -10,7 +10,7 @@ import json
 from typing import Annotated, Literal, Self
 
 from annotated_types import Len
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from registry_client.digest import Digest as DigestText
 from registry_client.errors import ConfigError
@@ -25,9 +25,21 @@ from registry_client.installer.sources import (
 from registry_client.jsontext import MIB, parse_json
 from registry_client.models.base import Digest, Document, Name, PluginId, Range, ShortText, Version, validate
 from registry_client.models.manifest import Requires
+from registry_client.names import check_file_name
 
 LOCK_LIMIT = 16 * MIB
 Keyid = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Place = Annotated[str, Field(min_length=1, max_length=2000)]
+"""A path or a URL: as long as plugins.toml and manifests may have them."""
+FileName = Annotated[str, AfterValidator(check_file_name)]
+_STATES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "registry": (frozenset({"registry"}), frozenset()),
+    "path": (frozenset({"path"}), frozenset()),
+    "git": (frozenset({"url", "ref"}), frozenset({"commit", "subdirectory"})),
+    "pypi": (frozenset({"name", "url"}), frozenset({"ref"})),
+    "adopted": (frozenset(), frozenset()),
+}
+"""What a source of each kind states, and what it may state besides."""
 
 
 class LockedSource(Document):
@@ -37,12 +49,12 @@ class LockedSource(Document):
     """The kind of source."""
     registry: Name | None = None
     """For `registry`: its name in plugins.toml."""
-    path: ShortText | None = None
+    path: Place | None = None
     """For `path`: the folder or archive, as plugins.toml states it."""
-    url: ShortText | None = None
+    url: Place | None = None
     """For `git`: the repository. For `pypi`: the index's base URL."""
     ref: ShortText | None = None
-    """For `git`: the tag or commit asked for."""
+    """For `git`: the tag or commit asked for. For `pypi`: the version as the index states it."""
     commit: Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")] | None = None
     """For `git`: the commit that it was."""
     subdirectory: ShortText | None = None
@@ -55,17 +67,27 @@ class LockedSource(Document):
         """Whether a publisher's signature stands behind it."""
         return self.kind == "registry"
 
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed, besides = _STATES[self.kind]
+        stated = {name for name, value in self if name != "kind" and value is not None}
+        if not needed <= stated or not stated <= needed | besides:
+            raise ValueError(
+                f"expected {' and '.join(sorted(needed)) or 'nothing more'} of a source of kind {self.kind}"
+            )
+        return self
+
 
 class LockedArtifact(Document):
     """The file that is unpacked."""
 
-    name: ShortText
+    name: FileName
     """Its file name, which says how it is packed."""
     digest: Digest
     """sha256 of the file."""
     size: Annotated[int, Field(ge=1)]
     """Its length in bytes."""
-    url: ShortText | None = None
+    url: Place | None = None
     """Where it is: absolute, or relative to the registry. None for files that are packed on this machine."""
 
 
@@ -104,13 +126,15 @@ class LockedPlugin(Document):
             raise ValueError("expected payloadDigest and publisher of a plugin from a registry")
         if self.source.kind != "registry" and self.artifact is None:
             raise ValueError("expected the artifact of a plugin from an unsigned source")
+        if self.source.kind == "git" and self.source.commit is None:
+            raise ValueError("expected the commit of a plugin from a Git repository")
         return self
 
 
 class LockedRegistry(Document):
     """A registry as it was when the lock was made."""
 
-    url: ShortText
+    url: Place
     """Its base URL."""
     root: Digest
     """sha256 of the pinned root of trust."""
@@ -132,11 +156,11 @@ class Lock(Document):
     """The kind of document."""
     schema_version: Literal[1] = 1
     """The version of this format."""
-    registries: dict[Name, LockedRegistry] = {}
+    registries: dict[Name, LockedRegistry] = Field(default_factory=dict)
     """The registries by their names in plugins.toml."""
     ecosystem: Name | None = None
     """The host's ecosystem, which decided between a version's artifacts."""
-    wanted: dict[PluginId, LockedWish] = {}
+    wanted: dict[PluginId, LockedWish] = Field(default_factory=dict)
     """What plugins.toml asked for. If it asks for something else now, the lock is out of date."""
     plugins: Annotated[tuple[LockedPlugin, ...], Len(0, 10_000)] = ()
     """Every plugin, also those that others need, sorted by id."""
@@ -165,7 +189,13 @@ def parse_lock(data: bytes, where: str) -> Lock:
 
 def lock_bytes(lock: Lock) -> bytes:
     """The bytes of plugins.lock: the same lock gives the same bytes, one member a line, so that changes read well."""
-    ordered = lock.model_copy(update={"plugins": tuple(sorted(lock.plugins, key=lambda p: p.id))})
+    ordered = lock.model_copy(
+        update={
+            "registries": dict(sorted(lock.registries.items())),
+            "wanted": dict(sorted(lock.wanted.items())),
+            "plugins": tuple(sorted(lock.plugins, key=lambda p: p.id)),
+        }
+    )
     document = ordered.model_dump(mode="json", by_alias=True, exclude_none=True)
     return (json.dumps(_without_empty(document), indent=2, ensure_ascii=False) + "\n").encode()
 

@@ -11,7 +11,7 @@ from registry_client.errors import ConfigError, ConsentError, InstallError
 from registry_client.installer.lockfile import Lock, LockedArtifact, LockedPlugin, LockedWish, locked_source
 from registry_client.installer.planning import same_content
 from registry_client.installer.solve import Ask, Fixed, Pick, solve
-from registry_client.installer.sources import RegistrySource
+from registry_client.installer.sources import AdoptedSource, RegistrySource
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from registry_client.models.manifest import Artifact
     from registry_client.signed import VerifiedManifest
 
-_PARALLEL = 8
+_PARALLEL = 16
 _ARCHIVES = (".zip", ".whl", ".tar.gz", ".tgz", ".tar")
 _PLUGINS_TOML = "plugins.toml"
 
@@ -188,7 +188,8 @@ def _fixed(
         if isinstance(wanted.source, RegistrySource):
             continue
         before = known.get(wanted.id)
-        stay = before if before is not None and not wishes.upgrades(wanted.id) else None
+        moves = wishes.upgrades(wanted.id) and not isinstance(wanted.source, AdoptedSource)  # which stands where it is
+        stay = None if moves else before
         plugin = unsigned.pack(wanted, stay)
         if not wishes.allow_unsigned and (
             before is None or before.signed or not same_content(before, plugin)

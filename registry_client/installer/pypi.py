@@ -28,7 +28,7 @@ from registry_client.errors import DigestError, DocumentError, FetchError, NotFe
 from registry_client.http import Deadline, shown
 from registry_client.installer.local import read_local
 from registry_client.installer.packed import MAX_SIZE, Archive, Packed, finished
-from registry_client.installer.peek import archive_suffix, peek
+from registry_client.installer.peek import peek
 from registry_client.jsontext import MIB, parse_json
 from registry_client.models.base import check_url
 from registry_client.names import asks_for_prereleases, check_file_name
@@ -241,7 +241,7 @@ def choose_file(files: list[File], range_text: str, what: str, *, prereleases: b
             f"{what}: {max(file.version for file in fitting)} fits, but was withdrawn (yanked)",
             hint="Ask for it exactly, with ==, if it must be that one.",
         )
-    newest = max((file.version for file in files), default=None)
+    newest = max((file.version for file in files if not file.yanked), default=None)
     raise NotFoundError(
         f"{what}: nothing fits {range_text or 'this host'}"
         + (f"; the newest for this host is {newest}" if newest else ""),
@@ -268,8 +268,7 @@ def _download(
                 hint="The copy is damaged or was changed. Try again; if it stays so, tell who runs the index.",
             )
         archive.finish()
-        suffix = archive_suffix(file.name) or ""
-        inside = peek(archive.path, f"x{suffix.lower()}")
+        inside = peek(archive.path, file.name)
         stated = read_local(inside, name=name, id=plugin_id, version=str(file.version))
         return finished(archive, file.name, stated)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from registry_client.resolve import Host, VersionInfo
     from registry_client.store import Directories
 
-_PARALLEL = 8
+_PARALLEL = 16
 
 
 @dataclass(frozen=True)

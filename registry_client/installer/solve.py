@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from registry_client.errors import ConfigError, ConflictError, NotFoundError
+from registry_client.errors import ConfigError, NotFoundError
 from registry_client.installer.backtrack import backtrack
 from registry_client.installer.candidates import (
     PROJECT,
@@ -93,20 +93,15 @@ def solve(  # noqa: PLR0913  (keyword options, each with a default)
         found = search.run(roots, careful=False)
     if not isinstance(found, Failure):
         return search.picks(roots, found)
-    if found.too_deep:
-        raise ConflictError(
-            f"no set of versions was found in {max_rounds} steps",
-            hint=f"Narrow the ranges in {PROJECT}, or ask for some plugins exactly.",
-        )
-    raise explain(
-        roots,
-        found,
-        lambda some: search.run(some, careful=False, max_rounds=min(max_rounds, _TRIAL)),
-        search.limits,
-    )
+
+    def trial(some: Sequence[Need]) -> dict[str, Candidate] | Failure:
+        return search.run(some, careful=False, max_rounds=min(max_rounds, _TRIAL))
+
+    raise explain(roots, found, None if found.too_deep else trial, search.limits, max_rounds)
 
 
-_TRIAL = 2000
+_TRIAL = 500
+_QUICK = 200
 
 
 def _checked(wanted: Sequence[Ask], limits: Sequence[Ask]) -> list[Ask]:
@@ -279,18 +274,15 @@ class _Search:
             max_rounds: how many steps it may take, if not as many as the whole.
         """
         lower = {need.id for need in roots if need.kept is None} if careful else None
-        return backtrack(roots, self.needs_of, lower, max_rounds or self.max_rounds)
+        quick = _QUICK + 2 * len(self._stocks)
+        return backtrack(roots, self.needs_of, lower, max_rounds or self.max_rounds, quick)
 
     def picks(self, roots: Sequence[Need], found: Mapping[str, Candidate]) -> dict[str, Pick]:
-        """What was found, without what nobody asks for any more, and with everybody who asks."""
+        """What was found, with everybody who asks."""
         asked: dict[str, list[Ask]] = {}
-        waiting = list(roots)
-        while waiting:
-            need = waiting.pop()
-            if need.id not in asked:
-                waiting += self.needs_of(found[need.id])
+        for need in (*roots, *(need for candidate in found.values() for need in self.needs_of(candidate))):
             asked.setdefault(need.id, []).append(need.ask)
-        return {name: self._pick(found[name], asked[name]) for name in sorted(asked)}
+        return {name: self._pick(found[name], asked[name]) for name in sorted(found)}
 
     def _pick(self, candidate: Candidate, asks: list[Ask]) -> Pick:
         stock = self.stock(candidate.registry, candidate.id)

@@ -93,7 +93,7 @@ class Elsewhere:
                 full = self._project.path.parent / path
                 packed = (pack_folder if full.is_dir() else take_archive)(full, into, id=plugin_id)
             case GitSource():
-                from registry_client.installer.git import clone  # noqa: PLC0415
+                from registry_client.installer.git_source import clone  # noqa: PLC0415
 
                 self._area.downloads.mkdir(parents=True, exist_ok=True)
                 packed = clone(

@@ -12,6 +12,7 @@ from registry_client.installer.plan import Action, Change, Waiting
 from registry_client.installer.planning import plan_changes
 from registry_client.names import parse_version
 from registry_client.resolve import Update, choose_update
+from registry_client.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from registry_client.installer.project_model import Automatic
     from registry_client.resolve import VersionInfo
 
-_PARALLEL = 8
+_PARALLEL = 16
 MOST_CHANGELOGS = 50
 
 
@@ -121,6 +122,7 @@ def outdated(ctx: Context, lock: Lock) -> list[Outdated]:
         best = {}
     found = []
     for plugin in lock.plugins:
+        _warn_of_standing(ctx, plugin)
         update = offered_update(ctx, plugin)
         wanted = best.get(plugin.id, plugin)
         newer = parse_version(wanted.version) > parse_version(plugin.version)
@@ -131,6 +133,17 @@ def outdated(ctx: Context, lock: Lock) -> list[Outdated]:
                 Outdated(plugin.id, plugin.version, chosen, offered, update is not None and update.force)
             )
     return found
+
+
+def _warn_of_standing(ctx: Context, plugin: LockedPlugin) -> None:
+    """Tell of a locked version that is not to be used any more."""
+    if plugin.source.registry is None:
+        return
+    infos = ctx.registries.versions(plugin.source.registry, plugin.id)
+    standing = next((info.standing for info in infos if info.version == plugin.version), None)
+    if standing is not None and standing.status not in {Status.RELEASED, Status.STAGED, Status.TESTING}:
+        reason = f": {standing.reason}" if standing.reason else ""
+        ctx.warnings.append(f"{plugin.id} {plugin.version}, which is locked, is {standing.status}{reason}")
 
 
 def _everything(ctx: Context, lock: Lock) -> Wishes:

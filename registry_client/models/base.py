@@ -157,6 +157,11 @@ RelativePath = Annotated[
     AfterValidator(check_relative),
     _pattern(_RELATIVE.pattern, "A path relative to the registry's base URL.", maxLength=_MAX_URL),
 ]
+PackagedPath = Annotated[
+    str,
+    AfterValidator(check_relative),
+    _pattern(_RELATIVE.pattern, "A path in the plugin's folder.", maxLength=_MAX_URL),
+]
 Time = Annotated[str, AfterValidator(_time), _pattern(_TIME, "A UTC time, RFC 3339.")]
 KeyId = Annotated[
     str, Field(pattern=r"^[0-9a-f]{64}$"), _pattern("[0-9a-f]{64}", "SHA-256 of the TUF key object.")
@@ -262,6 +267,7 @@ __all__ = [
     "Location",
     "LongText",
     "Name",
+    "PackagedPath",
     "PluginId",
     "PublicKey",
     "Range",

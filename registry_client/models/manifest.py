@@ -15,6 +15,7 @@ from registry_client.models.base import (
     Location,
     LongText,
     Name,
+    PackagedPath,
     PluginId,
     Range,
     ShortText,
@@ -38,6 +39,15 @@ class Author(Document):
     """An address for mail about the plugin."""
     url: Url | None = None
     """A page about the author."""
+
+
+class Packaged(Document):
+    """Pictures inside the plugin's archives, for whoever has unpacked one. Paths start in the plugin's folder."""
+
+    icon: PackagedPath | None = None
+    """A picture."""
+    screenshots: Annotated[tuple[PackagedPath, ...], Len(0, 50)] = ()
+    """Pictures of it in use."""
 
 
 class Menu(Document):
@@ -226,6 +236,8 @@ class Manifest(Document):
     """A picture."""
     screenshots: Annotated[tuple[Location, ...], Len(0, 50)] = ()
     """Pictures of it in use."""
+    packaged: Packaged | None = None
+    """Pictures that are in the plugin's archives."""
     author: Author | None = None
     """Who wrote it."""
     license: ShortText | None = None
@@ -278,6 +290,7 @@ __all__ = [
     "Author",
     "Count",
     "Manifest",
+    "Packaged",
     "Provenance",
     "Requires",
     "Server",

@@ -174,14 +174,15 @@ def host_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("PLUGIN_REGISTRY_HOME", str(tmp_path / "home"))
-    world = World(tmp_path / "registry", now=datetime.now(UTC).replace(microsecond=0))
-    world.add_publisher("acme", *OWNED)
-    world.register()
-    folder = tmp_path / "host"
+    folder, served = tmp_path / "host", tmp_path / "registry"
     folder.mkdir()
-    (folder / "1.root.json").write_bytes(world.root)
+    served.mkdir()
     monkeypatch.chdir(folder)
-    with FaultServer(world.folder) as server:
+    with FaultServer(served) as server:
+        world = World(served, server.url, now=datetime.now(UTC).replace(microsecond=0))
+        world.add_publisher("acme", *OWNED)
+        world.register()
+        (folder / "1.root.json").write_bytes(world.root)
         yield HostBench(world, server, folder, monkeypatch)
 
 

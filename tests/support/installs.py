@@ -15,8 +15,6 @@ from registry_client.installer.registries import Access
 from registry_client.store import Directories
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from registry_client.installer.context import Hooks
     from registry_client.installer.plan import Plan
 
@@ -97,7 +95,8 @@ class HostProject:
     def versions(self) -> dict[str, str]:
         """What each plugin's own file says of its version, by id: what the host would load."""
         return {
-            path.parent.name: path.read_text().rpartition(" ")[2] for path in sorted(self.plugins.glob("*/plugin.py"))
+            path.parent.name: path.read_text().rpartition(" ")[2]
+            for path in sorted(self.plugins.glob("*/plugin.py"))
         }
 
     def locked(self) -> dict[str, str]:
@@ -123,6 +122,3 @@ def done(plan: Plan) -> list[str]:
         f"{change.action} {change.id} {(change.after or change.before).version}"  # type: ignore[union-attr]
         for change in plan.changes
     ]
-
-
-__all__ = ["Callable", "HostProject", "done"]
