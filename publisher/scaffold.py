@@ -237,6 +237,7 @@ def _plumbum_environment(env: Mapping[str, str]) -> Iterator[None]:
     with local.env():
         local.env.clear()
         local.env.update(env)
+        local.which("git")  # without it copier would take repositories for folders
         yield
 
 

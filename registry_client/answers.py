@@ -23,7 +23,7 @@ _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 _NO_SUCH_RANGE = 416
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
-_GIVE: Final = "give a read token in PLUGIN_REGISTRY_TOKEN, or by 'auth' in plugins.toml, and name further hosts in auth-hosts."
+_GIVE: Final = "give a read token in PLUGIN_REGISTRY_READ_TOKEN, or by 'auth' in plugins.toml, and name further hosts in auth-hosts."
 _WANTED: Final = f"The host wants to know who asks: {_GIVE}"
 _REFUSED: Final = (
     "The host refuses the token that it was sent: it is wrong, has expired, or may not read this."

@@ -147,7 +147,7 @@ def from_keyring(url: str, username: str = KEYRING_USER, also: Sequence[str] = (
     if failed:
         raise ConfigError(
             f"the keyring could not be read ({failed})",
-            hint='Unlock it, or give the token in PLUGIN_REGISTRY_TOKEN with auth = "env".',
+            hint='Unlock it, or give the token in PLUGIN_REGISTRY_READ_TOKEN with auth = "env".',
         )
     if not token:
         raise ConfigError(

@@ -275,7 +275,7 @@ class TestWire:
         with pytest.raises(FetchError, match="HTTP 401") as caught:
             get(Transport(), f"{server.url}/data.bin")
         assert not isinstance(caught.value, NotFetchedError)
-        assert "PLUGIN_REGISTRY_TOKEN" in caught.value.hint
+        assert "PLUGIN_REGISTRY_READ_TOKEN" in caught.value.hint
         assert "auth-hosts" in caught.value.hint
 
     def test_with_a_wrong_one(self, server: FaultServer) -> None:
@@ -390,7 +390,7 @@ def test_a_client_of_a_private_registry(server: FaultServer, other: FaultServer,
     server.source = world.tree.read
     with pytest.raises(FetchError, match="HTTP 401") as caught:
         world.client(url=server.url).refresh()
-    assert "PLUGIN_REGISTRY_TOKEN" in caught.value.hint
+    assert "PLUGIN_REGISTRY_READ_TOKEN" in caught.value.hint
     server.reset_counters()
     client = world.client("private", url=server.url, credentials=from_token(server.url, SECRET))
     (path,) = client.download(client.manifest("acme-calendar", "1.0.0"), tmp_path / "out")
@@ -531,11 +531,11 @@ class TestKeyring:
 
 
 ENVIRON = {
-    "PLUGIN_REGISTRY_TOKEN": "general",
-    "PLUGIN_REGISTRY_TOKEN_MAIN": SECRET,
-    "PLUGIN_REGISTRY_TOKEN_MY_OWN": "own",
-    "PLUGIN_REGISTRY_TOKEN_EMPTY": "",
-    "PLUGIN_REGISTRY_TOKENS": "another variable",
+    "PLUGIN_REGISTRY_READ_TOKEN": "general",
+    "PLUGIN_REGISTRY_READ_TOKEN_MAIN": SECRET,
+    "PLUGIN_REGISTRY_READ_TOKEN_MY_OWN": "own",
+    "PLUGIN_REGISTRY_READ_TOKEN_EMPTY": "",
+    "PLUGIN_REGISTRY_READ_TOKENS": "another variable",
     "NETRC": "/somewhere/netrc",
 }
 
@@ -570,4 +570,4 @@ class TestEnvironment:
 
     def test_names_of_variables(self) -> None:
         """Upper case, and no other characters than a shell allows."""
-        assert token_variable("a.b-c/é") == "PLUGIN_REGISTRY_TOKEN_A_B_C__"
+        assert token_variable("a.b-c/é") == "PLUGIN_REGISTRY_READ_TOKEN_A_B_C__"

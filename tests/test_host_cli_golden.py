@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "golden" / "host"
 WRITE = os.environ.get("GOLDEN") == "write"
 host, project = support.host, support.project
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the transcripts have the paths of POSIX systems")
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="the transcripts have the paths of POSIX systems"
+)
 
 
 def first_steps(host: HostBench) -> None:
@@ -131,7 +133,9 @@ def unsigned_sources(host: HostBench) -> None:
     for name in ("theme", "widget"):
         folder = host.folder.parent / name
         folder.mkdir()
-        (folder / "manifest.json").write_text(json.dumps({"id": name, "name": name.title(), "version": "0.1.0"}))
+        (folder / "manifest.json").write_text(
+            json.dumps({"id": name, "name": name.title(), "version": "0.1.0"})
+        )
         (folder / "main.py").write_text(name)
     git(folder, "init", "--quiet", "--initial-branch=main", ".")
     commit_all(folder, "First")

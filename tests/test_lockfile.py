@@ -80,6 +80,13 @@ def test_the_same_lock_gives_the_same_bytes() -> None:
     assert lock_bytes(one) == lock_bytes(other)
 
 
+def test_a_distribution_states_the_version_that_its_index_has() -> None:
+    """Which may be none that a registry has."""
+    source = {"kind": "pypi", "name": "x", "url": "https://pypi.org/simple/", "ref": "1.0.post1"}
+    lock = parse_lock(document({**UNSIGNED, "source": source}), "x")
+    assert parse_lock(lock_bytes(lock), "x").plugins[0].source.ref == "1.0.post1"
+
+
 def test_an_empty_lock() -> None:
     """A project without plugins has one too."""
     data = lock_bytes(Lock())

@@ -229,6 +229,12 @@ def test_an_odd_file_name_is_replaced(tmp_path: Path) -> None:
     assert (packed.id, packed.name) == ("pl-gin", "pl-gin-0.0.0.zip")
 
 
+def test_no_id_can_be_made(tmp_path: Path) -> None:
+    """Who adds it has to say one: none is invented."""
+    packed = pack_folder(write(tmp_path / "ü", {"a.txt": "x"}), tmp_path / "into")
+    assert (packed.id, packed.name) == ("", "plugin-0.0.0.zip")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "error", "words"),
     [
@@ -355,7 +361,7 @@ def test_what_cannot_be_used_is_noted(manifest: bytes, note: str) -> None:
 def test_nothing_in_a_manifest_is_an_error(value: object, key: str) -> None:
     """Whatever a member holds, the plugin has a valid id and version."""
     data = json.dumps({key: value}).encode()
-    stated = read_local({"manifest.json": data}, name="../Ü")
+    stated = read_local({"manifest.json": data}, name="../x")
     check_plugin_id(stated.id)
     parse_version(stated.version)
 

@@ -47,12 +47,16 @@ def verify_installed(state: State, plugin_ids: list[str]) -> None:
     output.result(document, [*(change_line(change, output) for change in plan.changes), *lines])
     bad = [one.id for one in checked if one.problems]
     if bad:
-        output.note(f"{len(bad)} of {text.counted(len(checked), 'plugin')} not as it should be: {', '.join(bad)}")
+        output.note(
+            f"{len(bad)} of {text.counted(len(checked), 'plugin')} not as it should be: {', '.join(bad)}"
+        )
         found = [problem.startswith("blocked") for one in checked for problem in one.problems]
         if not all(found):
             output.note("'plugin install --verify' puts changed and missing files right")
         if any(found):
-            output.note("what is blocked stays disabled until its registry lifts the block; 'plugin remove ID' removes it")
+            output.note(
+                "what is blocked stays disabled until its registry lifts the block; 'plugin remove ID' removes it"
+            )
         raise typer.Exit(VerificationError.exit_code)
     output.note(
         f"{text.counted(len(checked), 'plugin')}, each as it was installed"
@@ -116,7 +120,10 @@ def _status_lines(installer: Installer, standing: HostStatus, output: Output) ->
             ("out of step", ", ".join(standing.out_of_step)),
             ("unsigned", ", ".join(standing.unsigned)),
             *(
-                ("disabled", f"{item.plugin.id} {item.plugin.version}: {text.clean(item.disabled.reason or 'by its owner')}")
+                (
+                    "disabled",
+                    f"{item.plugin.id} {item.plugin.version}: {text.clean(item.disabled.reason or 'by its owner')}",
+                )
                 for item in standing.installed
                 if item.disabled is not None
             ),

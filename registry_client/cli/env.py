@@ -17,16 +17,14 @@ REGISTRY = "PLUGIN_REGISTRY_URL"
 ROOT = "PLUGIN_REGISTRY_ROOT"
 HOME = "PLUGIN_REGISTRY_HOME"
 ALLOW_DEV_KEYS = "PLUGIN_REGISTRY_ALLOW_DEV_KEYS"
-TOKEN = "PLUGIN_REGISTRY_TOKEN"  # noqa: S105  (a name, not a secret)
+TOKEN = "PLUGIN_REGISTRY_READ_TOKEN"  # noqa: S105  (a name, not a secret)
 _COMPLETE = "_PLUGIN_COMPLETE"
 _PROCESS = frozenset(
     {
-        "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP",
-        "SYSTEMROOT", "SYSTEMDRIVE", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA",
-        "HOMEDRIVE", "HOMEPATH", "XDG_CONFIG_HOME",
-        "SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS",
-        "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH",
-        "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_PROXY_COMMAND",
+        "PATH", "HOME", "TMPDIR", "TEMP", "TMP", "XDG_CONFIG_HOME",
+        "SYSTEMROOT", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "HOMEDRIVE", "HOMEPATH",
+        "SSH_AUTH_SOCK", "SSH_AGENT_PID", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_EXEC_PATH",
+        "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH",
         "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR",
     }
 )  # fmt: skip
@@ -60,7 +58,7 @@ class Environment:
     tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def token(self, name: str = "", *, only: bool = True) -> str:
-        """The read token of a registry: PLUGIN_REGISTRY_TOKEN_<NAME>, else PLUGIN_REGISTRY_TOKEN; empty where there is none.
+        """The read token of a registry: PLUGIN_REGISTRY_READ_TOKEN_<NAME>, else PLUGIN_REGISTRY_READ_TOKEN; empty where there is none.
 
         Args:
             name: what the project calls the registry; empty for one that was given on the command line.

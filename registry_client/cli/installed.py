@@ -48,7 +48,11 @@ def _rows(items: list[Installed], output: Output) -> list[tuple[str, ...]]:
     for item in items:
         marks = "" if item.plugin.signed else text.paint(UNSIGNED, "yellow", enabled=colour)
         marks += text.paint(" (disabled)", "red", enabled=colour) if item.disabled is not None else ""
-        reason = f", {text.clean(item.disabled.reason)}" if item.disabled is not None and item.disabled.reason else ""
+        reason = (
+            f", {text.clean(item.disabled.reason)}"
+            if item.disabled is not None and item.disabled.reason
+            else ""
+        )
         name = text.paint(item.plugin.id, "bold", enabled=colour)
         rows.append((name, item.plugin.version + marks, source_text(item.plugin) + reason))
     return rows

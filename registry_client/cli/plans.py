@@ -107,7 +107,11 @@ def _brought(plan: Plan, kind: str) -> list[str]:
     """What the changed plugins need that their versions before did not."""
 
     def needs(plugin: LockedPlugin | None) -> set[str]:
-        return set(getattr(plugin.requires, kind)) if plugin is not None and plugin.requires is not None else set()
+        return (
+            set(getattr(plugin.requires, kind))
+            if plugin is not None and plugin.requires is not None
+            else set()
+        )
 
     return sorted({name for change in plan.changes for name in needs(change.after) - needs(change.before)})
 

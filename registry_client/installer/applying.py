@@ -17,7 +17,6 @@ from registry_client.installer.record import Disabled, Installed, Record
 from registry_client.installer.transaction import Move, Target, Transaction
 from registry_client.installer.unpack import unpack
 from registry_client.models.blocks import BlockAction
-from registry_client.signed import parse_manifest, verify_pinned
 from registry_client.status import blocks_of
 
 if TYPE_CHECKING:
@@ -124,6 +123,8 @@ def held_manifest(ctx: Context, plugin: LockedPlugin) -> VerifiedManifest:
     Raises:
         InstallError: it is not there. VerificationError, DocumentError: it is not what was kept.
     """
+    from registry_client.signed import parse_manifest, verify_pinned  # noqa: PLC0415  (with nothing to do, nothing is verified)
+
     if plugin.payload_digest is None:  # pragma: no cover  (asked for signed plugins only)
         raise InstallError(f"{plugin.id}: is not signed")
     path = ctx.area.manifest(plugin.payload_digest)

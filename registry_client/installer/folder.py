@@ -22,6 +22,7 @@ from registry_client.installer.packed import (
     ZipOut,
     cannot_be_packed,
     finished,
+    packed_name,
     too_large,
 )
 from registry_client.installer.peek import SUFFIXES, archive_suffix, peek
@@ -31,6 +32,8 @@ from registry_client.portable import clashes, name_problem, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from registry_client.installer.local import Stated
 
 INSTALLERS_OWN = frozenset({".plugin", ".registry"})
 """Folders that the installer keeps its own files in."""
@@ -79,7 +82,7 @@ def pack_folder(folder: Path, into: Path, *, id: str | None = None) -> Packed:  
         if _scan(top, folder) != files:
             raise _changed(folder, ".")
         archive.hash_written()
-        return finished(archive, f"{stated.id}-{stated.version}.zip", stated)
+        return finished(archive, packed_name(stated), stated)
 
 
 def read_folder(folder: Path) -> Stated:
@@ -129,15 +132,15 @@ def take_archive(path: Path, into: Path, *, id: str | None = None) -> Packed:  #
         archive.finish()
         inside = peek(archive.path, path.name)
         stated = read_local(inside, name=path.name[: -len(suffix)], id=id)
-        return finished(archive, _archive_name(path.name, stated.id, stated.version, suffix), stated)
+        return finished(archive, _archive_name(path.name, stated, suffix), stated)
 
 
-def _archive_name(name: str, plugin_id: str, version: str, suffix: str) -> str:
+def _archive_name(name: str, stated: Stated, suffix: str) -> str:
     """The file's own name, if every system can hold it."""
     try:
         return check_file_name(name)
     except ValueError:
-        return f"{plugin_id}-{version}{suffix}"
+        return packed_name(stated, suffix)
 
 
 def _scan(top: Path, folder: Path) -> dict[str, State]:

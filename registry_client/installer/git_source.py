@@ -30,6 +30,7 @@ from registry_client.installer.packed import (
     ZipOut,
     cannot_be_packed,
     finished,
+    packed_name,
     too_large,
 )
 from registry_client.portable import clashes, name_problem, shown
@@ -155,7 +156,7 @@ def _packed(git: Git, source: GitSource, commit: str, into: Path, plugin_id: str
                 if files[path].size <= HEAD and head.startswith(_POINTER):
                     notes.append(f"{path} is a pointer of Git LFS; the file itself is not fetched")
         archive.hash_written()
-        packed = finished(archive, f"{stated.id}-{stated.version}.zip", stated, commit=commit)
+        packed = finished(archive, packed_name(stated), stated, commit=commit)
     return replace(packed, notes=tuple(notes[:20]))
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from registry_client.errors import ConsentError, NotFoundError
 from registry_client.installer import checking, graph, operations, updates
-from registry_client.installer.adopting import plan_adopt
 from registry_client.installer.applying import apply_plan
 from registry_client.installer.area import Area
 from registry_client.installer.context import Context, Hooks, NoHooks
@@ -215,6 +214,8 @@ class Installer:
 
     def adopt(self, folder_name: str, *, consent: Consent | None = None, dry_run: bool = False) -> Plan:
         """Record a folder that stands among the plugins already: as the registry's version if it is exactly that, else unsigned."""
+        from registry_client.installer.adopting import plan_adopt  # noqa: PLC0415
+
         agreed = consent or Consent()
         with self._changing() as ctx:
             planned = plan_adopt(ctx, folder_name, unsigned=agreed.unsigned)

@@ -44,7 +44,7 @@ class Stated:
     """What an unsigned plugin says of itself.
 
     Attributes:
-        id: the plugin.
+        id: the plugin; empty where nothing it is called can be made into one.
         version: its version; 0.0.0 where it says none that can be used.
         requires: what it needs; None where it says nothing.
         permissions: what it asks its host for.
@@ -86,7 +86,7 @@ def read_local(
         found.note(f"it calls itself {own!r}")
     says = version or described.get("version") or raw.get("version")
     return Stated(
-        id=id or own or "plugin",
+        id=id or own,
         version=found.version(says),
         requires=found.requires(),
         permissions=tuple(found.permissions),

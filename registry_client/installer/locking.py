@@ -10,7 +10,6 @@ from registry_client.artifacts import file_name
 from registry_client.errors import ConfigError, ConsentError, InstallError
 from registry_client.installer.lockfile import Lock, LockedArtifact, LockedPlugin, LockedWish, locked_source
 from registry_client.installer.planning import same_content
-from registry_client.installer.solve import Ask, Fixed, Pick, solve
 from registry_client.installer.sources import AdoptedSource, RegistrySource
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from registry_client.installer.project_model import Project, Wanted
     from registry_client.installer.registries import Registries
+    from registry_client.installer.solve import Ask, Pick
     from registry_client.installer.sources import Source
     from registry_client.models.manifest import Artifact
     from registry_client.signed import VerifiedManifest
@@ -89,6 +89,8 @@ def make_lock(
         ConflictError: no versions fit together. NotFoundError, YankedError: a plugin cannot be had.
         ConsentError: an unsigned source is new or has new content. RegistryError: a registry cannot be read.
     """
+    from registry_client.installer.solve import Fixed, solve  # noqa: PLC0415  (installing from a lock resolves nothing)
+
     known = old.by_id if old is not None else {}
     fixed = _fixed(project, unsigned, known, wishes)
     _check_default(project)
@@ -159,6 +161,8 @@ def _check_default(project: Project) -> None:
 
 
 def _asks(project: Project) -> list[Ask]:
+    from registry_client.installer.solve import Ask  # noqa: PLC0415
+
     return [
         Ask(
             wanted.id,
@@ -172,6 +176,8 @@ def _asks(project: Project) -> list[Ask]:
 
 def _limits(known: Mapping[str, LockedPlugin], wishes: Wishes) -> list[Ask]:
     """The caller's further ranges, for plugins that come from registries."""
+    from registry_client.installer.solve import Ask  # noqa: PLC0415
+
     return [
         Ask(name, text, known[name].source.registry or "", why)
         for name, (text, why) in (wishes.limits or {}).items()

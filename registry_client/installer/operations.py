@@ -14,10 +14,8 @@ from registry_client.installer.locking import Wishes, make_lock, out_of_date, wi
 from registry_client.installer.plan import Action, Change, Plan
 from registry_client.installer.planning import packages_of, plan_changes
 from registry_client.installer.project import parse_project
-from registry_client.installer.project_edit import with_plugin, without_plugin
 from registry_client.installer.project_model import Wanted
 from registry_client.installer.sources import RegistrySource
-from registry_client.installer.spec import parse_wish
 from registry_client.installer.updates import choose_automatic, with_changelogs
 from registry_client.names import in_range, parse_version
 
@@ -57,6 +55,8 @@ def plan_add(
     Raises:
         ConfigError: a wish is malformed. RegistryError: it cannot be fulfilled.
     """
+    from registry_client.installer.project_edit import with_plugin  # noqa: PLC0415  (TOML is written by few operations)
+
     project, bare = ctx.project, set[str]()
     for text in texts:
         wanted = _wanted(ctx, text, here)
@@ -75,6 +75,8 @@ def plan_add(
 
 def _wanted(ctx: Context, text: str, here: Path | None) -> Wanted:
     """A wish, with the id that its content has where it does not name one."""
+    from registry_client.installer.spec import parse_wish  # noqa: PLC0415
+
     wish = parse_wish(text, ctx.project, here=here)
     if wish.id is not None:
         return Wanted(wish.id, wish.source, wish.range)
@@ -88,6 +90,8 @@ def plan_remove(ctx: Context, reopen: Callable[[Project], Context], plugin_ids: 
     Raises:
         NotFoundError: plugins.toml does not ask for one. ConflictError: another plugin still needs it.
     """
+    from registry_client.installer.project_edit import without_plugin  # noqa: PLC0415
+
     project, old = ctx.project, ctx.read_lock()
     for plugin_id in plugin_ids:
         if plugin_id not in project.plugins:

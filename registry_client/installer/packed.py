@@ -37,7 +37,7 @@ class Packed:
     """An unsigned plugin as one archive file.
 
     Attributes:
-        id: the plugin: what was asked for, else what it says, else its name, made valid.
+        id: the plugin: what was asked for, else what it says, else its name, made valid; empty where that cannot be.
         version: what it says; 0.0.0 where it says none that a registry's grammar allows.
         name: the archive's file name, which says how it is packed.
         path: the archive, named by its sha256 in hexadecimal digits.
@@ -165,7 +165,7 @@ class ZipOut:
     """
 
     def __init__(self, archive: Archive, top: str, what: str) -> None:
-        self._top = top
+        self._top = top or "plugin"
         self._what = what
         self._room = MAX_SIZE
         self._archive = archive
@@ -221,6 +221,11 @@ def finished(archive: Archive, name: str, stated: Stated, *, commit: str | None 
         commit=commit,
         notes=stated.notes,
     )
+
+
+def packed_name(stated: Stated, suffix: str = ".zip") -> str:
+    """The file name of an archive that has no other."""
+    return f"{stated.id or 'plugin'}-{stated.version}{suffix}"
 
 
 def too_large(what: str, limit: int) -> InstallError:
