@@ -79,7 +79,10 @@ class HostBench:
             patch.setattr(sys, "stdout", out)
             patch.setattr(sys, "stderr", err)
             patch.setattr(sys, "stdin", stdin)
-            code = main(arguments)
+            try:
+                code = main(arguments)
+            except SystemExit as e:  # how typer ends a completion
+                code = int(e.code or 0)
         run = Run(code, out.getvalue(), err.getvalue())
         self.said.append(transcript(arguments, run))
         return run
