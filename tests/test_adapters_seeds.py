@@ -157,7 +157,13 @@ EXAMPLES = {
         ("000-nexidra.md", 1), "plugin.json", "Nexidra manifest", "sms", "python", NEXIDRA, SIGNED + ROLES
     ),
     "000 signed entry": Example(
-        ("000-nexidra.md", 2), "manifest.json", "Nexidra manifest", "sms", "python", {"plugin.py": PYTHON}, SIGNED
+        ("000-nexidra.md", 2),
+        "manifest.json",
+        "Nexidra manifest",
+        "sms",
+        "python",
+        {"plugin.py": PYTHON},
+        SIGNED,
     ),
     "001 flat": Example(
         ("001-nexus-basics.md", 0), "manifest.json", "Nexus manifest", "my_awesome_plugin", "python", BASICS
@@ -169,9 +175,9 @@ EXAMPLES = {
         "calander2",
         None,
         notes=(
-            *("$.manifestUrl: left out", "$.lastUpdated: left out"),
             *("$.id: the repository's", "$.name: the repository's", "$.ui.remoteEntry: the repository's"),
             *("$.server.routeBase: the repository's", "$.server.deploymentUrl: the repository's"),
+            *("$.manifestUrl: left out", "$.lastUpdated: left out"),
         ),
     ),
     "003 rich": Example(
@@ -181,12 +187,9 @@ EXAMPLES = {
         "my_awesome_plugin",
         "python",
         RICH,
-        ("$.repository.type: not in", "$.configuration.schema.$schema: read as", "$.configuration.schema"),
+        ("$.configuration.schema['$schema']: read as",),
     ),
 }
-EXAMPLES["003 rich"] = Example(
-    **{**vars(EXAMPLES["003 rich"]), "notes": ("$.repository", "$.configuration.schema")}
-)
 CATALOGUES = (("002-dashboard.md", 0), ("002-dashboard.md", 2))
 
 

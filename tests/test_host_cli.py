@@ -174,7 +174,7 @@ def test_without_a_project(host: HostBench, command: str) -> None:
         ("plugins.toml", "\udcff", 4),
         ("plugins.lock", "{", 4),
         ("plugins.lock", "[" * 100_000, 4),
-        ("plugins/.registry/installed.json", "{", 4),
+        ("plugins/.registry/installed.json", "{", 3),
         ("1.root.json", "{}", 6),
     ],
 )
@@ -510,7 +510,29 @@ def test_init_takes_what_it_is_not_given_from_the_environment(
         run = host.run("--project", str(other / "none.toml"), "init", *wrong)
         assert run.code == 3, run.err
         assert "Traceback" not in run.err
-    assert host.run("--project", str(other / "a" / "b.toml"), "init").code == 3
+    assert host.run("--project", "/dev/null/plugins.toml", "init").code == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a working directory cannot be deleted there")
+def test_a_working_directory_that_is_gone(project: HostBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is no project, and no traceback; a project that is named is found all the same."""
+    gone = project.folder.parent / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert project.run("list").code == 3
+    assert project.run("--project", "x", "list").code == 3
+    assert project.run("--project", str(project.folder), "list").code == 0
+    for arguments in (
+        ["add", "sms"],
+        ["add", "./sms"],
+        ["status"],
+        ["verify"],
+        ["verify", "x.zip"],
+        ["init"],
+    ):
+        run = project.run("--project", str(project.folder), *arguments)
+        assert "Traceback" not in run.err
 
 
 # -- tokens ---------------------------------------------------------------------------------------------------------

@@ -22,7 +22,9 @@ Case = dict[str, Any]
 
 
 def _read() -> list[tuple[str, Case]]:
-    return [(path.stem, c) for path in sorted(FOLDER.glob("*.json")) for c in json.loads(path.read_text("utf-8"))]
+    return [
+        (path.stem, c) for path in sorted(FOLDER.glob("*.json")) for c in json.loads(path.read_text("utf-8"))
+    ]
 
 
 def _tables(case: Case) -> Tables:
@@ -59,7 +61,9 @@ def _locked(entries: Case) -> dict[str, Any]:
 
 def _fixed(entries: Case) -> dict[str, Fixed]:
     return {
-        name: Fixed(name, e["version"], Requires.model_validate_json(json.dumps(e.get("requires", {}))), e["source"])
+        name: Fixed(
+            name, e["version"], Requires.model_validate_json(json.dumps(e.get("requires", {}))), e["source"]
+        )
         for name, e in entries.items()
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, event, given, settings
@@ -129,7 +129,32 @@ def _answer(problem: Problem, order: int = 0) -> Chosen | str:
         return str(e)
 
 
-@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def _needed(problem: Problem, chosen: Chosen) -> Chosen:
+    """What somebody asks for, of a solution."""
+    found = set(problem.wanted)
+    while more := {n for name in found for n in problem.needs(name, chosen[name])} - found:
+        found |= more
+    return {name: chosen[name] for name in found}
+
+
+def _stays_up(problem: Problem, chosen: Chosen) -> bool:
+    """Whether nothing is below its locked version that the owner would let stay."""
+    return all(
+        parse_version(version) >= parse_version(problem.lock[name])
+        for name, version in chosen.items()
+        if problem.lock.get(name) in problem.plugins[name]
+        and problem.is_sane(name, problem.lock[name])
+        and (
+            name not in problem.wanted
+            or problem.may(name, problem.lock[name], problem.wanted[name], top=True)
+        )
+    )
+
+
+small = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
+
+@small
 @given(problems())
 def test_against_trying_everything(problem: Problem) -> None:
     """There is an answer exactly if there is a solution; the answer is one, with nothing that nobody needs."""
@@ -143,10 +168,81 @@ def test_against_trying_everything(problem: Problem) -> None:
     event("possible")
     chosen = {name: pick.version for name, pick in picks.items()}
     assert problem.is_valid(chosen)
-    needed = set(problem.wanted)
-    while True:
-        more = {n for name in needed for n in problem.plugins[name][chosen[name]]["needs"]} | needed
-        if more == needed:
-            break
-        needed = more
-    assert needed == set(chosen)
+    assert chosen == _needed(problem, chosen)
+
+
+@small
+@given(problems())
+def test_nothing_goes_down_unless_it_must(problem: Problem) -> None:
+    """If some solution leaves every locked version in place or above, the answer does too."""
+    chosen = _answer(problem)
+    if isinstance(chosen, str) or _stays_up(problem, chosen):
+        return
+    assert not any(_stays_up(problem, solution) for solution in problem.solutions())
+
+
+@small
+@given(problems())
+def test_nothing_better_is_left_behind(problem: Problem) -> None:
+    """No single plugin could be newer with the others as they are; a locked one that may stay has not been left."""
+    chosen = _answer(problem)
+    if isinstance(chosen, str):
+        return
+    for name, version in chosen.items():
+        upgrade = problem.upgrade if isinstance(problem.upgrade, bool) else name in problem.upgrade
+        for other, entry in problem.plugins[name].items():
+            was = problem.lock.get(name)
+            fresh = was is None or was not in problem.plugins[name] or upgrade
+            newer = parse_version(other) > parse_version(version) and entry["status"] != "deprecated"
+            better = newer if fresh else other == was and version != was
+            exchanged = {**chosen, name: other}
+            if better and set(problem.needs(name, other)) <= set(chosen):
+                assert not problem.is_valid(exchanged), (name, other)
+
+
+@small
+@given(problems())
+def test_a_lock_that_still_holds_stays_as_it_is(problem: Problem) -> None:
+    """Without an upgrade, whatever else there is."""
+    problem = replace(problem, upgrade=False)
+    for solution in problem.solutions():
+        whole = _needed(problem, solution)
+        lock = replace(problem, lock=whole)
+        if lock.is_valid(whole):
+            assert _answer(lock) == whole
+
+
+@small
+@given(problems(), st.integers(0, 1000))
+def test_order_does_not_matter(problem: Problem, order: int) -> None:
+    """The same answer, or the same error to the letter, in whatever order things are handed over."""
+    assert _answer(problem, order) == _answer(problem)
+
+
+RELEASED = st.builds(
+    lambda version, needs: {
+        "version": version,
+        "status": "released",
+        "push": True,
+        "reason": "r",
+        "needs": needs,
+    },
+    st.sampled_from(VERSIONS[:3]),
+    st.dictionaries(st.sampled_from(IDS), st.sampled_from(RANGES[1:6]), max_size=3),
+)
+CIRCLES = st.fixed_dictionaries(
+    {name: st.lists(RELEASED, min_size=3, max_size=3, unique_by=lambda e: e["version"]) for name in IDS}
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(CIRCLES, st.sets(st.sampled_from(IDS), min_size=1))
+def test_circles(rows: dict[str, list[Entry]], wanted: set[str]) -> None:
+    """Plugins that need each other in many circles, which is where resolvelib alone goes wrong."""
+    plugins = {name: {entry["version"]: entry for entry in of} for name, of in rows.items()}
+    problem = Problem(plugins, dict.fromkeys(sorted(wanted), ""), {}, upgrade=False, host=Host(INSTALL_ID))
+    chosen = _answer(problem)
+    if isinstance(chosen, str):
+        assert next(problem.solutions(), None) is None, chosen
+    else:
+        assert problem.is_valid(chosen)

@@ -249,7 +249,7 @@ def test_written_as_a_stream(tmp_path: Path) -> None:
             return len(data)  # type: ignore[arg-type]
 
     pipe = Pipe()
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a", b"1" * 5000)
         archive.writestr("b", b"2")
     unpack(saved(tmp_path, bytes(pipe.data)), "a.zip", tmp_path / "zip")
@@ -342,9 +342,13 @@ def test_refused_before_it_is_allocated(tmp_path: Path, data: bytes) -> None:
 def test_memory_stays_small(tmp_path: Path, name: str) -> None:
     """An entry of 40 MB passes through in pieces."""
     noise = random.Random(1).randbytes(4 << 20) * 10
-    make = {"a.zip": zipped, "a.tar.gz": tarred}.get(name)
-    plain = tarred(("a", noise), packed=False) if name == "a.tar" else noise
-    data = make(("a", noise)) if make is not None else plain
+    match name:
+        case "a.zip":
+            data = zipped(("a", noise))
+        case "a.bin":
+            data = noise
+        case _:
+            data = tarred(("a", noise), packed=name != "a.tar")
     archive = saved(tmp_path, data)
     tracemalloc.start()
     try:

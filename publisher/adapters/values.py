@@ -161,6 +161,7 @@ def _finish_author(draft: Draft, person: dict[str, Any], path: str) -> None:
 def put_url(draft: Draft, member: str, value: Any, path: str) -> None:
     """Set a member that is a URL; addresses for Git become those of pages."""
     if isinstance(value, dict):
+        draft.leave_out(value, {"type", "url"}, path, "manifest")
         value, path = value.get("url"), below(path, "url")
     if not isinstance(value, str):
         if value is not None:

@@ -199,7 +199,7 @@ def _read_readme(draft: Draft, files: SourceFiles) -> _Readme:
 
 def _parts(heading: re.Pattern[str], text: str) -> dict[str, str]:
     found = list(heading.finditer(text))
-    ends = [match.start() for match in found[1:]] + [len(text)]
+    ends = [*(match.start() for match in found[1:]), len(text)][: len(found)]
     return {match[1].lower(): text[match.end() : end].strip() for match, end in zip(found, ends, strict=True)}
 
 

@@ -75,6 +75,9 @@ def _compose(text: str, where: str) -> yaml.Node | None:
 def _value(node: yaml.Node, where: str, depth: int) -> Any:
     import yaml  # noqa: PLC0415
 
+    kind = node.tag.removeprefix("tag:yaml.org,2002:")
+    if not isinstance(node, yaml.ScalarNode) and kind not in {"map", "seq"}:
+        raise _no_json(kind, node, where)
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -97,7 +100,7 @@ def _scalar(node: yaml.Node, where: str) -> Any:
     if kind == "str":
         return node.value
     if kind not in {"null", "bool", "int", "float"}:
-        raise ConfigError(f"{at}: a {kind} is none of JSON's values", hint="Write it in quotes, as a text.")
+        raise _no_json(kind, node, where)
     try:
         value = getattr(yaml.constructor.SafeConstructor(), f"construct_yaml_{kind}")(node)
     except (ValueError, LookupError, OverflowError) as e:
@@ -107,6 +110,13 @@ def _scalar(node: yaml.Node, where: str) -> Any:
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise ConfigError(f"{at}: the number is outside ±(2^53-1), which JSON cannot carry exactly")
     return value
+
+
+def _no_json(kind: str, node: yaml.Node, where: str) -> ConfigError:
+    return ConfigError(
+        f"{where} line {node.start_mark.line + 1}: {kind[:40]!r} is none of JSON's values",
+        hint="Write it in quotes, as a text.",
+    )
 
 
 __all__ = ["YAML_LIMIT", "parse_yaml"]

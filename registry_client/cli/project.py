@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from os.path import lexists
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,7 +62,7 @@ def init(
 
     state = state_of(ctx)
     path = named_project(state.project_option or Path())
-    if path.exists() or path.is_symlink():
+    if lexists(path):
         raise ConfigError(
             f"{path}: is there already, and is not overwritten",
             hint="Add plugins to it: 'plugin add ID'; or make another: 'plugin --project DIR init'.",
@@ -86,7 +87,7 @@ def init(
         write_atomic(path, text.encode())
     except OSError as e:
         raise ConfigError(
-            f"{path}: cannot be written ({e.strerror or e})", hint="Make its folder first."
+            f"{path}: cannot be written ({e.strerror or e})", hint="Look at who may write there."
         ) from e
     document = {
         "project": str(path),
@@ -157,9 +158,12 @@ def _from_here(installer: Installer, specs: Sequence[str]) -> list[str]:
     from registry_client.installer.sources import PathSource
     from registry_client.installer.spec import parse_wish
 
-    here, found = Path.cwd(), []
+    found = []
     for spec in specs:
-        source = parse_wish(spec, installer.project, here=here).source
+        try:
+            source = parse_wish(spec, installer.project, here=Path.cwd()).source
+        except OSError:  # the working directory was deleted: nothing is relative to it
+            source = None
         found.append(source.path if isinstance(source, PathSource) else spec)
     return found
 

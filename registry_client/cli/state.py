@@ -101,7 +101,7 @@ class State:
         path = self.project_path()
         if path is None:
             raise ConfigError(
-                f"{Path.cwd()}: there is no plugins.toml here or in a folder above",
+                "there is no plugins.toml here or in a folder above",
                 hint="Make one: 'plugin init'; or name the project: 'plugin --project DIR …'.",
             )
         from registry_client.installer.installer import Installer

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, DocumentError, InstallError
-from registry_client.installer.disk import disk_errors, is_real_folder, remove_tree
+from registry_client.installer.disk import disk_errors, exists, is_real_folder, remove_tree
 from registry_client.installer.record import RECORD_LIMIT, Record, parse_record
 from registry_client.jsontext import KIB, parse_json
 from registry_client.names import check_plugin_id
@@ -104,6 +104,14 @@ class Area:
         self.manifests = self.root / "manifests"
         self.downloads = self.root / "downloads"
         self.staging = self.root / "staging"
+
+    @property
+    def pending(self) -> bool:
+        """Whether a change is to be completed; also where that cannot be seen, so that nothing it needs is removed."""
+        try:
+            return exists(self.journal_path)
+        except OSError:
+            return True
 
     def active(self, plugin_id: str) -> Path:
         """Where the host finds a plugin. Raises ValueError for what is no plugin id."""
@@ -208,14 +216,12 @@ class Area:
         Args:
             record: what is installed.
         """
+        if self.pending:
+            return  # what is to be completed needs more than the record says
         kept = [p for item in record.plugins.values() for p in (item.plugin, *item.previous)]
         archives = {Digest(p.artifact.digest).hex for p in kept if p.artifact is not None}
         manifests = {f"{Digest(p.payload_digest).hex}.json" for p in kept if p.payload_digest is not None}
-        for folder, needed in (
-            (self.archives, archives),
-            (self.manifests, manifests),
-            (self.staging, set[str]()),
-        ):
+        for folder, needed in ((self.archives, archives), (self.manifests, manifests)):
             for path in _listed(folder):
                 if path.name not in needed:
                     remove_tree(path)
@@ -230,7 +236,7 @@ class Area:
 
     def clean_staging(self) -> None:
         """Remove what unfinished transactions prepared, unless one is to be completed. What cannot be removed stays."""
-        if not self.journal_path.exists():
+        if not self.pending:
             for path in _listed(self.staging):
                 remove_tree(path)
 

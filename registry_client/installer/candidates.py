@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from registry_client.resolve import Host, VersionInfo
 
 PROJECT = "plugins.toml"
+OTHER_PAYLOAD = "its payload digest is not the one in plugins.lock"
+PASSED_OVER = "passed over since a rollback"
+HELD_BACK = frozenset({OTHER_PAYLOAD, PASSED_OVER})
+"""Reasons that do not count where the owner names the plugin for an upgrade."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,8 @@ class Stock:
         self._upgrade = upgrade
         newest_first = sorted(infos, key=lambda info: parse_version(info.version), reverse=True)
         self.candidates = tuple(self._candidate(info) for info in newest_first)
-        self.kept = next((c for c in self.candidates if self._is_locked(c.info) and not c.reason), None)
+        sane = (c for c in self.candidates if not c.reason and not c.needs_another_self)
+        self.kept = next((c for c in sane if self._is_locked(c.info)), None)
         """The locked version, where it can stay."""
         self.prereleases = host.prereleases or (
             self._locked is not None and is_prerelease(self._locked.version)
@@ -226,7 +231,7 @@ class Stock:
         warnings = [describe(info)] if info.standing.meaning.exact is Use.WARN else []
         if self._locked is not None and self.kept is None:
             was = next((c for c in self.candidates if c.version == self._locked.version), None)
-            why = was.reason if was is not None else "not in the registry any more"
+            why = "not in the registry any more" if was is None else was.reason or OTHER_PAYLOAD
             warnings.append(f"{self.id} {self._locked.version} is locked but cannot stay: {why}")
         return tuple(warnings)
 
@@ -241,10 +246,10 @@ class Stock:
             return reason, reason
         locked = self._locked
         if locked is not None and locked.version == info.version and not self._named:
-            reason = "its payload digest is not the one in plugins.lock"
-            return reason, reason
+            return OTHER_PAYLOAD, OTHER_PAYLOAD
         exactly = why_not_exactly(info, self._host)
-        reason = "" if is_last_resort(info, self._host) else why_not(info, self._host)
+        last = info.standing.meaning.by_range is Use.LAST
+        reason = exactly if last else why_not(info, self._host)
         return reason or self._held_back(info), exactly
 
     def _held_back(self, info: VersionInfo) -> str:
@@ -256,7 +261,7 @@ class Stock:
             return "not offered as an update"
         over = locked.passed_over
         if over is not None and not self._named and parse_version(info.version) <= parse_version(over):
-            return f"passed over since the rollback from {over}"
+            return PASSED_OVER
         return ""
 
     def _is_locked(self, info: VersionInfo | None) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registry_client.errors import ConflictError
-from registry_client.installer.candidates import PROJECT, Ask, Candidate, Stock, holds
-from registry_client.names import parse_version
+from registry_client.installer.candidates import HELD_BACK, PROJECT, Ask, Candidate, Stock, holds
+from registry_client.names import is_prerelease, parse_version
 from registry_client.resolve import exact_version
 
 if TYPE_CHECKING:
@@ -181,15 +181,18 @@ class _Told:
 
     def dead_end(self, plugin_id: str, causes: list[Edge], limits: Sequence[Ask]) -> None:
         """Say who asks for a plugin, how they came in, and that it cannot be chosen."""
-        sources = {need.ask.registry if need.top else _source(need) for need, _ in causes}
+        needs = [need for need, _ in causes]
+        several = len(_sources(needs)) > 1
         for edges in _grouped(causes):
             parents = [parent for _, parent in edges if parent is not None]
             if parents:
                 self._chain(max(parents, key=lambda parent: parse_version(parent.version)))
-            self._say(_sentence(edges, where=len(sources) > 1))
+            self._say(_sentence(edges, where=several))
         for limit in limits:
             self._say(f"{limit.asked_by} allows {plugin_id} {limit.range}")
-        self.lines += _outcome(plugin_id, [need for need, _ in causes], several=len(sources) > 1)
+        if several and any(need.top and _source(need) != need.ask.registry for need in needs):
+            self._say(f"{PROJECT} takes {plugin_id} from an unsigned source")
+        self.lines += _outcome(plugin_id, needs)
 
     def _chain(self, parent: Candidate) -> None:
         """Say why a version is there at all."""
@@ -222,6 +225,11 @@ def _source(need: Need) -> str:
     return need.stock.registry if need.stock is not None else need.ask.registry
 
 
+def _sources(needs: Sequence[Need]) -> set[str]:
+    """The registries that are meant; empty for an unsigned source."""
+    return {_source(need) for need in needs} | {need.ask.registry for need in needs if need.top}
+
+
 def _grouped(causes: list[Edge]) -> list[list[Edge]]:
     """Causes of the same wording together: versions of one plugin that need the same. The owner's come last."""
     groups: dict[tuple[bool, str, str, str], list[Edge]] = defaultdict(list)
@@ -242,35 +250,41 @@ def _sentence(edges: Sequence[Edge], *, where: bool) -> str:
     return f"{parent.id} {_listed(versions)} need{'s' if len(versions) == 1 else ''} {wanted}"
 
 
-def _outcome(plugin_id: str, needs: Sequence[Need], *, several: bool) -> list[str]:
+def _outcome(plugin_id: str, needs: Sequence[Need]) -> list[str]:
     """That a plugin cannot be chosen, which versions there are, and why some do not count."""
     so = f"so {plugin_id} cannot be chosen"
-    if several:
+    stock, registry = needs[0].stock, needs[0].ask.registry
+    if len(_sources(needs)) > 1:
         return [f"{so}; all who ask for it must mean the same source"]
-    stock = needs[0].stock
     if stock is None:
-        registry = needs[0].ask.registry
         return [
             f"{so}; {f'registry {registry} has no such plugin' if registry else 'no registry is configured'}"
         ]
-    exact = {exact_version(need.ask.range) for need in needs}
-    passed = {c.version: _why(c, exact) for c in stock.candidates if _why(c, exact)}
-    usable = sorted((c.version for c in stock.candidates if c.version not in passed), key=parse_version)
+    passed = {c.version: _why(c, needs) for c in stock.candidates if _is_passed_over(c, needs)}
+    usable = [c.version for c in stock.candidates if c.version not in passed and not c.reason][::-1]
     there = f"{so}; there {'is' if len(usable) == 1 else 'are'} "
-    line = there + _listed(usable, _COLUMNS - len(there) - 2) if usable else so
-    fitting = [v for v in passed if all(holds(need.ask.range, v, prereleases=True) for need in needs)]
-    others = [
-        v for v in passed if v not in fitting and any(holds(n.ask.range, v, prereleases=True) for n in needs)
-    ]
-    shown = [*fitting, *others][:_VERSIONS]
-    hidden = len(fitting) + len(others) - len(shown)
-    lines = [line, *(f"  {v}: {passed[v]}" for v in shown)]
-    return [*lines, f"  … and {hidden} more"] if hidden else lines
+    if not stock.registry:
+        there = f"{so}; it comes from an unsigned source, as "
+    lines = [there + _listed(usable, _COLUMNS - len(there) - 2) if usable else so]
+    shown = sorted(passed, key=lambda v: -sum(holds(n.ask.range, v, prereleases=True) for n in needs))
+    lines += [f"  {version}: {passed[version]}" for version in shown[:_VERSIONS]]
+    return [*lines, f"  … and {len(shown) - _VERSIONS} more"] if len(shown) > _VERSIONS else lines
 
 
-def _why(candidate: Candidate, exact: set[str | None]) -> str:
-    reason = candidate.exactly if candidate.version in exact else candidate.reason
-    return reason or candidate.needs_another_self
+def _is_passed_over(candidate: Candidate, needs: Sequence[Need]) -> bool:
+    """Whether somebody asks for a range with this version in it, and yet it does not do, for a reason of its own."""
+    refused = any(
+        candidate.version not in need.admitted and holds(need.ask.range, candidate.version, prereleases=True)
+        for need in needs
+    )
+    return refused and bool(_why(candidate, needs))
+
+
+def _why(candidate: Candidate, needs: Sequence[Need]) -> str:
+    exact = any(exact_version(need.ask.range) == candidate.version and need.top for need in needs)
+    reason = candidate.exactly if exact else candidate.reason
+    unasked = "a prerelease, and not everybody asks for one" if is_prerelease(candidate.version) else ""
+    return reason or candidate.needs_another_self or unasked
 
 
 def _listed(versions: Sequence[str], room: int = 60) -> str:
@@ -291,14 +305,14 @@ def _fit(line: str) -> str:
 def _hint(core: Sequence[Need], dead_ends: Mapping[str, list[Edge]]) -> str:
     for name, causes in sorted(dead_ends.items()):
         needs = [need for need, _ in causes]
-        if len({need.ask.registry if need.top else _source(need) for need in needs}) > 1:
+        if len(_sources(needs)) > 1:
             return f"Name one source for {name} in {PROJECT}."
-        stock = needs[0].stock
-        reasons = [c.reason for c in stock.candidates] if stock is not None else []
-        if any(reason.startswith(("passed over", "its payload digest")) for reason in reasons):
+        candidates = needs[0].stock.candidates if needs[0].stock is not None else ()
+        if any(c.reason in HELD_BACK and _is_passed_over(c, needs) for c in candidates):
             return f"'plugin upgrade {name}' takes such a version all the same."
     names = sorted({need.id for need in core})
-    only = next(iter(dead_ends), "") if len(dead_ends) == 1 else ""
-    if len(names) == 1 and only == names[0]:
-        return f"Ask for another range of {only}: 'plugin versions {only}' shows what there is."
-    return f"Change in {PROJECT} what is asked for of {' or '.join(names[:5])}."
+    if names == list(dead_ends):
+        return f"'plugin versions {names[0]}' shows what there is, and how each version stands."
+    shown = names[:5]
+    listed = " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    return f"Change in {PROJECT} what is asked for of {listed}."

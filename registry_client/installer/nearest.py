@@ -6,10 +6,11 @@ takes. Whatever does not look as it should is left to `project.py`, which says w
 
 from __future__ import annotations
 
-from os.path import abspath
+from os.path import abspath, isdir
 from pathlib import Path
 from typing import Any
 
+from registry_client.errors import ConfigError
 from registry_client.installer.project_model import PROJECT_NAME, RegistryConfig
 
 _LIMIT = 1024 * 1024
@@ -19,7 +20,10 @@ _AUTH = frozenset({"none", "env", "netrc", "keyring"})
 
 def find_project(start: Path) -> Path | None:
     """The plugins.toml of a folder or of the nearest folder above it; None where there is none."""
-    top = Path(abspath(start))  # noqa: PTH100  (Path.resolve follows links, Path.absolute keeps '..')
+    try:
+        top = Path(abspath(start))  # noqa: PTH100  (Path.resolve follows links, Path.absolute keeps '..')
+    except OSError:  # the working directory was deleted
+        return None
     for folder in (top, *top.parents):
         path = folder / PROJECT_NAME
         try:
@@ -31,9 +35,18 @@ def find_project(start: Path) -> Path | None:
 
 
 def named_project(given: Path) -> Path:
-    """The plugins.toml that someone named: the file, or the one in a folder. It need not be there."""
-    path = Path(abspath(given.expanduser()))  # noqa: PTH100  (as above)
-    return path / PROJECT_NAME if path.is_dir() else path
+    """The plugins.toml that someone named: the file, or the one in a folder. It need not be there.
+
+    Raises:
+        ConfigError: a relative path, and there is no folder that it starts from.
+    """
+    try:
+        path = Path(abspath(given.expanduser()))  # noqa: PTH100  (as above)
+    except (OSError, RuntimeError) as e:  # RuntimeError: no home directory
+        raise ConfigError(
+            f"{given}: cannot be found ({e})", hint="Give the project's path from the top."
+        ) from e
+    return path / PROJECT_NAME if isdir(path) else path  # noqa: PTH112  (Path.is_dir raises where one may not look)
 
 
 def read_registries(path: Path) -> dict[str, RegistryConfig]:

@@ -66,7 +66,7 @@ def parse_wish(text: str, project: Project, *, here: Path | None = None) -> Wish
             return Wish(_git(text))
         if text.startswith("pypi:"):
             return _pypi(text.removeprefix("pypi:"), project)
-        if _PATH.match(text) or archive_suffix(text):
+        if _PATH.match(text) or ("://" not in text and archive_suffix(text)):
             return Wish(PathSource(_relative(text, project, here)))
         _check_no_url(text)
         return _from_registry(text, project)

@@ -157,12 +157,12 @@ class Transaction:
 
     def abandon(self) -> None:
         """Remove what was prepared; after a commit that stopped half-way it stays, for the next run to complete."""
-        if not self._area.journal_path.exists():
+        if not self._area.pending:
             remove_tree(self._mover.folder)
 
     def _read_old(self, files: Iterable[Path]) -> dict[Path, bytes | None]:
         """What the record and the project's files hold now."""
-        if exists(self._area.journal_path):
+        if self._area.pending:
             raise InstallError(
                 f"{self._area.journal_path}: an interrupted change is to be completed first",
                 hint="Run it again.",
