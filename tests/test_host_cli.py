@@ -14,14 +14,14 @@ import pytest
 from support import host as support
 from support.host import HostBench, newer
 from support.plugin_bench import REPOSITORY
-from support.world import World
 
+from registry_client.cli import app
 from registry_client.cli.env import Environment, process_variables
 from registry_client.cli.output import Output
 from registry_client.cli.search import parse_plain
 from registry_client.cli.state import State
 
-host, project = support.host, support.project
+template, host, project = support.template, support.host, support.project
 PLAN = {
     "applied", "dryRun", "changes", "waiting", "lockChanged", "projectChanged", "packages", "system", "warnings",
 }  # fmt: skip
@@ -423,7 +423,7 @@ def test_the_nearest_project_upwards(project: HostBench, monkeypatch: pytest.Mon
 
 
 def test_registry_commands_ask_the_projects_registry(
-    project: HostBench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    project: HostBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unless an option or the environment names another; --project comes before the environment."""
     assert project.run("search", "calendar").out.startswith("calendar  1.0.0")
@@ -434,7 +434,6 @@ def test_registry_commands_ask_the_projects_registry(
     assert project.run("--timeout", "1", "search").code == 5
     assert project.run("--project", ".", "search").code == 0
     assert project.run("--registry", project.url, "search").code == 0
-    assert World(tmp_path / "other").root != project.world.root
 
 
 def test_info_goes_by_the_projects_host(project: HostBench) -> None:
@@ -541,16 +540,20 @@ def test_a_working_directory_that_is_gone(project: HostBench, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("variables", "auth", "sent"),
     [
-        ({}, "env", set()),
+        ({}, "env", {None}),
         ({"PLUGIN_REGISTRY_READ_TOKEN": "t1"}, "env", {"Bearer t1"}),
         ({"PLUGIN_REGISTRY_READ_TOKEN_MAIN": "t2", "PLUGIN_REGISTRY_READ_TOKEN": "t1"}, "env", {"Bearer t2"}),
-        ({"PLUGIN_REGISTRY_READ_TOKEN_OTHER": "t3"}, "env", set()),
-        ({"PLUGIN_REGISTRY_READ_TOKEN": "t1"}, "none", set()),
+        ({"PLUGIN_REGISTRY_READ_TOKEN_OTHER": "t3"}, "env", {None}),
+        ({"PLUGIN_REGISTRY_READ_TOKEN": "t1"}, "none", {None}),
         ({"PLUGIN_REGISTRY_READ_TOKEN": "t1"}, "netrc", {"Basic bWU6dDQ="}),
     ],
 )
 def test_tokens_go_to_the_registry(
-    project: HostBench, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], auth: str, sent: set[str]
+    project: HostBench,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    auth: str,
+    sent: set[str | None],
 ) -> None:
     """Every request carries the token that plugins.toml says, for resolving, downloading and searching alike."""
     toml = project.folder / "plugins.toml"
@@ -567,7 +570,7 @@ def test_tokens_go_to_the_registry(
     assert project.run("search").code == 0
     seen = [request.headers.get("authorization") for request in project.server.seen]
     assert len(seen) > 5
-    assert set(seen) == (sent or {None})
+    assert set(seen) == sent
 
 
 def test_one_registrys_token_is_not_sent_to_another(
@@ -582,6 +585,28 @@ def test_one_registrys_token_is_not_sent_to_another(
     project.add("sms")
     assert project.run("--registry", project.url, "--root", "1.root.json", "search").code == 0
     assert {request.headers.get("authorization") for request in project.server.seen} == {None}
+
+
+def test_a_token_for_a_registry_without_a_project(host: HostBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that the options name is the only one then, and gets the token."""
+    monkeypatch.setenv("PLUGIN_REGISTRY_TOKEN", "t1")
+    host.server.reset_counters()
+    assert host.run("--registry", host.url, "--root", "1.root.json", "search").code == 0
+    assert {request.headers.get("authorization") for request in host.server.seen} == {"Bearer t1"}
+
+
+def test_what_asks_no_host_needs_no_token(project: HostBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the token cannot be had, `list` and `status` work; what asks a host says what is missing."""
+    project.add("sms")
+    toml = project.folder / "plugins.toml"
+    toml.write_text(toml.read_text().replace("[registries.main]", '[registries.main]\nauth = "netrc"'))
+    monkeypatch.setenv("NETRC", str(project.folder / "none"))
+    assert project.run("list").code == 0
+    assert project.run("status").code == 0
+    for command in ("outdated", "search", "verify"):
+        run = project.run(command)
+        assert run.code == 3
+        assert "none: it cannot be read" in run.err
 
 
 def test_git_gets_no_tokens() -> None:
@@ -623,6 +648,17 @@ def test_completion(project: HostBench, monkeypatch: pytest.MonkeyPatch, line: s
     assert project.run().out.split() == found
     (project.folder / "plugins.toml").write_text("[broken")
     assert project.run().out.split() == []
+
+
+@pytest.mark.parametrize("command", [name for name, *_ in app._COMMANDS])
+def test_help(host: HostBench, command: str) -> None:
+    """Every command explains itself at 80 columns, with an example of itself, and has `--json`."""
+    run = host.run(command, "--help")
+    assert run.code == 0
+    assert f"Usage: plugin {command}" in run.out
+    assert f"    plugin {command}" in run.out
+    assert "--json" in run.out
+    assert f"  {command} " in host.run("--help").out
 
 
 def test_colours_and_escapes(project: HostBench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "golden" / "host"
 WRITE = os.environ.get("GOLDEN") == "write"
-host, project = support.host, support.project
+template, host = support.template, support.host
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="the transcripts have the paths of POSIX systems"
 )
@@ -32,7 +32,6 @@ pytestmark = pytest.mark.skipif(
 
 def first_steps(host: HostBench) -> None:
     """From an empty folder to installed plugins, and what is known of them."""
-    support.fill(host)
     host.run("add", "calendar")
     host.init()
     host.run("init", "--registry", host.url, "--root", "1.root.json")
@@ -53,7 +52,6 @@ def first_steps(host: HostBench) -> None:
 
 def upgrades(host: HostBench) -> None:
     """What an upgrade brings, permissions refused and accepted, and back again."""
-    support.fill(host)
     host.init()
     host.add("calendar", "sms>=1")
     newer(host)
@@ -75,7 +73,6 @@ def upgrades(host: HostBench) -> None:
 
 def looking_after(host: HostBench) -> None:
     """Changed files, plugins set aside, folders that nobody recorded."""
-    support.fill(host)
     host.init()
     host.add("calendar", "sms")
     host.said.clear()
@@ -101,7 +98,6 @@ def looking_after(host: HostBench) -> None:
 
 def bad_news(host: HostBench) -> None:
     """Deprecated, yanked, blocked; and what cron may do."""
-    support.fill(host)
     host.init()
     host.add("calendar", "sms")
     newer(host)
@@ -128,7 +124,6 @@ def bad_news(host: HostBench) -> None:
 
 def unsigned_sources(host: HostBench) -> None:
     """A folder, a Git tag and a package index, each only where it is allowed, each marked."""
-    support.fill(host)
     host.init()
     for name in ("theme", "widget"):
         folder = host.folder.parent / name
@@ -167,7 +162,7 @@ def unsigned_sources(host: HostBench) -> None:
     ids=lambda story: story.__name__,
 )
 def test_transcript(host: HostBench, story: Callable[[HostBench], None]) -> None:
-    """What a person sees, word for word: no line of it is longer than the terminal unless it is prose."""
+    """What a person sees, word for word."""
     story(host)
     said = stable("\n".join(host.said), host)
     path = FOLDER / f"{story.__name__}.txt"

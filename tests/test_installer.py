@@ -488,6 +488,21 @@ def test_host_version_decides(host: HostProject) -> None:
         host.installer().add(["acme-notes>=1.1"])
 
 
+def test_a_lock_for_another_host(host: HostProject) -> None:
+    """What was locked for an older version of the host is not installed into a newer one that it does not fit."""
+    host.publish("acme-old", requires={"host": {"example": "<2"}})
+    host.installer().add(["acme-old"])
+    shutil.rmtree(host.plugins)
+    (host.folder / "plugins.toml").write_text(host.toml.replace('version = "1.4.0"', 'version = "2.0.0"'))
+    with pytest.raises(ConfigError, match=r"acme-old 1\.0\.0 needs example <2 \(this host is 2\.0\.0\)"):
+        host.installer().install(frozen=True)
+    with pytest.raises(RegistryError, match="example <2"):
+        host.installer().install()
+    host.publish("acme-old", "1.1.0")
+    host.installer().install()
+    assert host.versions() == {"acme-old": "1.1.0"}
+
+
 def test_remote_plugin_is_recorded(host: HostProject) -> None:
     """A plugin without an artifact has its signed manifest in its folder: the host loads what that names."""
     host.world.publish("acme-remote", "1.0.0")

@@ -220,7 +220,7 @@ def test_stopped_while_taking_back(memory: Path, way: str, fault: Fault) -> None
     trial = Trial(memory, CHANGES["many"], way)
     seen: list[int] = []
     for first in range(50, 110, 9):
-        for second in range(first + 1, first + 40, 3):
+        for second in range(first + 1, first + 30, 3):
             trial.reset()
             code = run(trial.project, trial.commit, {first: Fault.FULL, second: fault})
             where = f"full at {first}, {fault} at {second}"

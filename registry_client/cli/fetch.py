@@ -78,8 +78,8 @@ def verify(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE [ID[==VERSION]] | ID...]",
-            help="A manifest, a release or an artifact, and what it should be of; or installed plugins, by default all.",
+            metavar="FILE|ID",
+            help="Installed plugins, by default all. Or a manifest, a release or an artifact; after it what it should be of: ID or ID==VERSION.",
             autocompletion=complete_installed,
             show_default=False,
         ),

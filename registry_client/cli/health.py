@@ -63,12 +63,12 @@ def status(ctx: typer.Context, _json: JsonFlag = False) -> None:
     disables plugins, or removes them where plugins.toml allows it. The exit code is 6 if what is cached has expired.
     """
     state = state_of(ctx)
-    installer = state.installer() if state.project_path() is not None else None
+    installer = state.installer(offline=True) if state.project_path() is not None else None
     project, lines = project_status(installer, state.output) if installer is not None else (None, [])
     if installer is not None and not installer.project.registries and not state.names_registry:
         state.output.result({**dict.fromkeys(_MEMBERS), "project": project}, lines)
         return
-    client = state.client()
+    client = state.client(offline=True)
     document = {**_status(state, client), "project": project}
     now = client.session.now()
     view = client.session.store.read_view()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def list_installed(ctx: typer.Context, _json: JsonFlag = False) -> None:
     """List what is installed: versions, where they come from, and what is disabled. Asks no host."""
     state = state_of(ctx)
-    installer = state.installer()
+    installer = state.installer(offline=True)
     items = installer.installed()
     output = state.output
     document = {"project": str(installer.project.path), "plugins": [installed_json(item) for item in items]}
@@ -41,7 +41,7 @@ def list_installed(ctx: typer.Context, _json: JsonFlag = False) -> None:
     output.note(text.counted(len(items), "plugin") if items else "nothing is installed")
 
 
-def _rows(items: list[Installed], output: Output) -> list[tuple[str, ...]]:
+def _rows(items: list[Installed], output: Output) -> list[tuple[str, str, str]]:
     """Marks stand before the sources: those can be long, and lines end where the terminal does."""
     colour = output.coloured
     rows = []

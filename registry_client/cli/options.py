@@ -103,6 +103,6 @@ PluginIdArgument = Annotated[
 InstalledIds = Annotated[
     list[str],
     typer.Argument(
-        metavar="ID...", help="Installed plugins.", autocompletion=complete_installed, show_default=False
+        metavar="ID", help="Installed plugins.", autocompletion=complete_installed, show_default=False
     ),
 ]

@@ -128,7 +128,7 @@ def add(
     specs: Annotated[
         list[str],
         typer.Argument(
-            metavar="SPEC...",
+            metavar="SPEC",
             help="ID, 'ID>=1,<2', REGISTRY:ID, a folder, an archive, git+URL@TAG, or pypi:NAME.",
             autocompletion=complete_id,
             show_default=False,
@@ -172,7 +172,7 @@ def remove(
     ctx: typer.Context,
     plugin_ids: Annotated[
         list[str],
-        typer.Argument(metavar="ID...", help="Plugins.", autocompletion=complete_wanted, show_default=False),
+        typer.Argument(metavar="ID", help="Plugins.", autocompletion=complete_wanted, show_default=False),
     ],
     dry_run: DryRun = False,
     _json: JsonFlag = False,
@@ -255,7 +255,7 @@ def upgrade(
     plugin_ids: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ID...]",
+            metavar="ID",
             help="Plugins; by default all.",
             autocompletion=complete_installed,
             show_default=False,
@@ -273,7 +273,8 @@ def upgrade(
     """Lock and install the newest versions that ranges and statuses allow.
 
     With --dry-run it shows versions, what changed between them, and new permissions. With --auto, for cron,
-    the exit code says what happened: 0 nothing to do, 21 updates were applied, 22 updates wait for a person.
+    the exit code says what happened: 0 nothing to do, 21 updates were applied, 22 updates wait for a person,
+    whether or not others were applied.
     """
     state = state_of(ctx)
     if auto and (plugin_ids or allow_unsigned or accept_permissions):
@@ -300,7 +301,7 @@ def rollback(
     ],
     version: Annotated[
         str | None,
-        typer.Argument(metavar="[VERSION]", help="By default the one before this.", show_default=False),
+        typer.Argument(metavar="VERSION", help="By default the one before this.", show_default=False),
     ] = None,
     dry_run: DryRun = False,
     _json: JsonFlag = False,

@@ -89,11 +89,14 @@ class State:
 
         return load_project(path)
 
-    def installer(self, progress: Callable[[str, int, int], None] | None = None) -> Installer:
+    def installer(
+        self, progress: Callable[[str, int, int], None] | None = None, *, offline: bool = False
+    ) -> Installer:
         """The plugins of the project.
 
         Args:
             progress: told of downloads.
+            offline: no host will be asked, so no token is looked for.
 
         Raises:
             ConfigError: there is no plugins.toml, or it cannot be read. DocumentError: it breaks its rules.
@@ -106,16 +109,18 @@ class State:
             )
         from registry_client.installer.installer import Installer
 
-        return Installer(path, self.access(), environment=env.process_variables(), progress=progress)
+        return Installer(
+            path, self.access(offline=offline), environment=env.process_variables(), progress=progress
+        )
 
-    def access(self) -> Access:
-        """How the registries of the project are reached."""
+    def access(self, *, offline: bool = False) -> Access:
+        """How the registries of the project are reached; without tokens where no host will be asked."""
         from registry_client.installer.registries import Access
 
         return Access(
             self.directories(),
             self.output.warn,
-            credentials=self.credentials,
+            credentials=(lambda _: None) if offline else self.credentials,
             allow_dev_keys=self.allow_dev_keys or self.environment.dev_keys_allowed,
             timeout=self.timeout,
         )
@@ -149,12 +154,13 @@ class State:
 
     # -- the registry that commands without a project ask -----------------------------------------------------------
 
-    def client(self, *, choosing: bool = False, registry: str = "") -> RegistryClient:
+    def client(self, *, choosing: bool = False, registry: str = "", offline: bool = False) -> RegistryClient:
         """A client of the configured registry.
 
         Args:
             choosing: versions will be chosen, for the host that the options or the project describe.
             registry: its name in the project; by default the one that was given, else the project's first.
+            offline: no host will be asked, so no token is looked for.
 
         Raises:
             ConfigError: no registry or no root of trust is configured, or they cannot be used.
@@ -173,7 +179,7 @@ class State:
             timeout=self.timeout,
             download_timeout=max(_DOWNLOAD_TIMEOUT, self.timeout),
             on_warning=self.output.warn,
-            credentials=self.credentials(config),
+            credentials=None if offline else self.credentials(config),
         )
 
     @property

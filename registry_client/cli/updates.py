@@ -29,7 +29,7 @@ def outdated(
     specs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ID==VERSION...]",
+            metavar="ID==VERSION",
             help="What is installed; by default the plugins of the project.",
             show_default=False,
         ),
@@ -186,7 +186,7 @@ def changelog(
     older: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FROM]",
+            metavar="FROM",
             help="Versions after this one; by default the one that the project has, else all.",
             show_default=False,
         ),
@@ -194,7 +194,7 @@ def changelog(
     newer: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TO]", help="Versions up to this one; by default the newest.", show_default=False
+            metavar="TO", help="Versions up to this one; by default the newest.", show_default=False
         ),
     ] = None,
     _json: JsonFlag = False,

@@ -63,11 +63,19 @@ class Receipt:
 
 
 def read_receipt(folder: Path) -> Receipt | None:
-    """A plugin folder's receipt; None where there is none, or none that can be read."""
+    """A plugin folder's receipt; None where there is none, or none that says what a receipt says.
+
+    Raises:
+        OSError: it is there, but cannot be read now: nobody may conclude that it says something else.
+    """
     try:
         with (folder / OWN / _RECEIPT).open("rb") as file:
-            raw = parse_json(file.read(_RECEIPT_LIMIT + 1), limit=_RECEIPT_LIMIT, where=str(folder))
-    except (OSError, DocumentError):
+            data = file.read(_RECEIPT_LIMIT + 1)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    try:
+        raw = parse_json(data, limit=_RECEIPT_LIMIT, where=str(folder))
+    except DocumentError:
         return None
     transaction, plugin_id, version, digest = (raw.get(n) for n in ("transaction", "id", "version", "digest"))
     if not (isinstance(transaction, str) and isinstance(plugin_id, str) and isinstance(version, str)):

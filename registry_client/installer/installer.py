@@ -145,6 +145,7 @@ class Installer:
         agreed = consent or Consent()
         with self._changing() as ctx:
             plan = operations.plan_lock(ctx, unsigned=agreed.unsigned)
+            self._warn(ctx, plan)
             self._agree(plan, agreed, dry_run=dry_run)
             if dry_run:
                 return plan
@@ -313,12 +314,15 @@ class Installer:
 
     def _carry_out(self, ctx: Context, planned: Planned, consent: Consent, *, dry_run: bool = False) -> Plan:
         plan = planned.plan
-        for warning in dict.fromkeys((*ctx.warnings, *plan.warnings)):
-            self._access.on_warning(warning)
+        self._warn(ctx, plan)
         self._agree(plan, consent, dry_run=dry_run)
         if dry_run:
             return plan
         return apply_plan(ctx, plan, planned.how)
+
+    def _warn(self, ctx: Context, plan: Plan) -> None:
+        for warning in dict.fromkeys((*ctx.warnings, *plan.warnings)):
+            self._access.on_warning(warning)
 
     @staticmethod
     def _agree(plan: Plan, consent: Consent, *, dry_run: bool) -> None:

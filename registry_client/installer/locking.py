@@ -10,7 +10,9 @@ from registry_client.artifacts import file_name
 from registry_client.errors import ConfigError, ConsentError, InstallError
 from registry_client.installer.lockfile import Lock, LockedArtifact, LockedPlugin, LockedWish, locked_source
 from registry_client.installer.planning import same_content
+from registry_client.installer.project import host_of
 from registry_client.installer.sources import AdoptedSource, RegistrySource
+from registry_client.resolve import unmet
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -149,6 +151,11 @@ def out_of_date(project: Project, registries: Registries, lock: Lock | None) -> 
         reasons.append("the registries or their roots of trust have changed")
     if lock.ecosystem != project.host.ecosystem:
         reasons.append("the host's ecosystem has changed")
+    host = host_of(project, install_id="")
+    for plugin in lock.plugins:
+        missing = unmet(plugin.requires, host)
+        if missing:
+            reasons.append(f"{plugin.id} {plugin.version} needs {'; '.join(missing)}")
     return reasons
 
 
@@ -194,7 +201,9 @@ def _fixed(
         if isinstance(wanted.source, RegistrySource):
             continue
         before = known.get(wanted.id)
-        moves = wishes.upgrades(wanted.id) and not isinstance(wanted.source, AdoptedSource)  # which stands where it is
+        moves = wishes.upgrades(wanted.id) and not isinstance(
+            wanted.source, AdoptedSource
+        )  # which stands where it is
         stay = None if moves else before
         plugin = unsigned.pack(wanted, stay)
         if not wishes.allow_unsigned and (

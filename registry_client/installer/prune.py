@@ -6,7 +6,7 @@ of a plugin that must be there. It looks at every version of every plugin that c
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,17 +80,22 @@ class _Pruning:
 
     def run(self) -> bool:
         """Prune until nothing changes. False if a plugin that must be there has no version left."""
-        waiting = set(self._by_id) | self._must
-        while waiting:
-            name = min(waiting)
-            waiting.remove(name)
+        # First in, first out, and at first the deepest: so a plugin is looked at when most of what it needs is settled.
+        queue = deque([*reversed(self._by_id), *sorted(self._must - set(self._by_id))])
+        queued = set(queue)
+        while queue:
+            name = queue.popleft()
+            queued.remove(name)
             self._kill([c for c in self._living(name) if not self._is_supported(c)], self._by_id[name])
+            again: set[str] = set()
             if name in self._must:
                 if not self._living(name):
                     return False
-                waiting |= self._imply(name)
+                again = self._imply(name)
             if self._has_shrunk(name):
-                waiting |= self._dependants[name] | ({name} & self._must)
+                again |= self._dependants[name] | ({name} & self._must)
+            queue.extend(sorted(again - queued))
+            queued |= again
         return True
 
     def _is_supported(self, candidate: Candidate) -> bool:

@@ -230,6 +230,7 @@ class Transaction:
                 done = new.get(path.name) if path != self._area.record_path else journal.record.encode()
                 if data != done and _read(path) == done:
                     _restore(path, data, self._beside(path))
+                self._beside(path).unlink(missing_ok=True)
             for move in reversed(journal.moves):
                 self._mover.undo(move)
             self._area.journal_path.unlink(missing_ok=True)

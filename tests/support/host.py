@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import sys
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.httpd import FaultServer
+from support.httpd import FaultServer, read_folder
 from support.plugin_bench import Run
 from support.world import World
 
@@ -104,19 +106,8 @@ class HostBench:
         assert run.code == 0, run.err
 
     def publish(self, plugin_id: str, version: str, text: str = "", **members: Any) -> None:
-        """Publish a version with one file, and take it into the index.
-
-        Args:
-            plugin_id: one of `OWNED`.
-            version: its version.
-            text: what is in the file; by default id and version.
-            members: of its manifest.
-        """
-        content = (text or f"{plugin_id} {version}").encode()
-        artifacts = [{"ecosystem": "python", "pack": "src"}]
-        self.world.publish(
-            plugin_id, version, by="acme", files={"src/main.py": content}, artifacts=artifacts, **members
-        )
+        """Publish a version of one of `OWNED`, and take it into the index."""
+        publish(self.world, plugin_id, version, text, **members)
         self.update()
 
     def set_status(self, plugin_id: str, version: str, status: str | None = None, **members: Any) -> None:
@@ -169,49 +160,71 @@ def transcript(arguments: tuple[str, ...], run: Run) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass
+class Template:
+    """A filled registry that each test gets a copy of, at one URL."""
+
+    world: World
+    server: FaultServer
+
+
 @contextmanager
-def host_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostBench]:
-    """A host's empty folder, which is the working directory, and a registry whose publisher `acme` owns `OWNED`."""
+def made_template(folder: Path) -> Iterator[Template]:
+    """A registry whose publisher `acme` owns `OWNED`, with first versions.
+
+    `calendar` 1.0.0 needs `core` >=1,<2 and a Python package; `sms` 1.0.0 asks for a permission.
+    """
+    folder.mkdir(exist_ok=True)
+    with FaultServer(folder) as server:
+        world = World(folder / "registry", server.url, now=datetime.now(UTC).replace(microsecond=0))
+        world.add_publisher("acme", *OWNED)
+        publish(world, "core", "1.0.0", changelog="First.")
+        needs = {"plugins": {"core": ">=1,<2"}, "packages": ["icalendar>=6"]}
+        publish(world, "calendar", "1.0.0", requires=needs)
+        publish(world, "sms", "1.0.0", permissions=["sms:read"])
+        world.register()
+        yield Template(world, server)
+
+
+def publish(world: World, plugin_id: str, version: str, text: str = "", **members: Any) -> None:
+    """Publish a version with one file, whose text is id and version unless another is given."""
+    files = {"src/main.py": (text or f"{plugin_id} {version}").encode()}
+    artifacts = [{"ecosystem": "python", "pack": "src"}]
+    world.publish(plugin_id, version, by="acme", files=files, artifacts=artifacts, **members)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
+    """The registry, made once."""
+    with made_template(tmp_path_factory.mktemp("template")) as made:
+        yield made
+
+
+@pytest.fixture
+def host(template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostBench:
+    """A host without a project yet: an empty folder with the root of trust, which is the working directory."""
     for name in ("FORCE_COLOR", "TERM", "PLUGIN_REGISTRY_ALLOW_DEV_KEYS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("PLUGIN_REGISTRY_HOME", str(tmp_path / "home"))
-    folder, served = tmp_path / "host", tmp_path / "registry"
+    world = copy(template.world)
+    world.folder, world.publishers = tmp_path / "registry", dict(world.publishers)
+    shutil.copytree(template.world.folder, world.folder)
+    template.server.source = read_folder(world.folder)
+    template.server.heal()
+    folder = tmp_path / "host"
     folder.mkdir()
-    served.mkdir()
+    (folder / "1.root.json").write_bytes(world.root)
     monkeypatch.chdir(folder)
-    with FaultServer(served) as server:
-        world = World(served, server.url, now=datetime.now(UTC).replace(microsecond=0))
-        world.add_publisher("acme", *OWNED)
-        world.register()
-        (folder / "1.root.json").write_bytes(world.root)
-        yield HostBench(world, server, folder, monkeypatch)
-
-
-@pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostBench]:
-    """A host without a project yet."""
-    with host_bench(tmp_path, monkeypatch) as bench:
-        yield bench
+    return HostBench(world, template.server, folder, monkeypatch)
 
 
 @pytest.fixture
 def project(host: HostBench) -> HostBench:
-    """A host with a project, and a registry with some plugins.
-
-    `calendar` 1.0.0 and 1.1.0 need `core` >=1,<2; `sms` 1.0.0 asks for a permission, `sms` 1.1.0 for another one.
-    """
-    fill(host)
+    """A host with a project."""
     host.init()
     return host
-
-
-def fill(host: HostBench) -> None:
-    """Publish what `project` describes, up to the first versions."""
-    host.publish("core", "1.0.0", changelog="First.")
-    host.publish("calendar", "1.0.0", requires={"plugins": {"core": ">=1,<2"}, "packages": ["icalendar>=6"]})
-    host.publish("sms", "1.0.0", permissions=["sms:read"])
 
 
 def newer(host: HostBench) -> None:

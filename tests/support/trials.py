@@ -119,8 +119,13 @@ class Trial:
         )
         return Installer(self.host, access, lock_timeout=5)
 
-    def attempt(self, number: int, fault: Fault) -> tuple[int, bool]:
+    def attempt(self, number: int, fault: Fault, below: str = "host") -> tuple[int, bool]:
         """Do it in a process of its own; at the n-th write it is killed, or refused.
+
+        Args:
+            number: n, from 1.
+            fault: what happens.
+            below: which writes count: in the `host`'s folder, or in the client's `home`.
 
         Returns:
             DONE, REFUSED by a RegistryError, KILLED or BROKEN; and whether the fault was met.
@@ -132,7 +137,7 @@ class Trial:
             return (code & ~MET, bool(code & MET)) if code < BROKEN else (code, True)
         code = BROKEN
         try:
-            writes = Writes(self.folder / "now", number, fault)
+            writes = Writes(self.folder / "now" / below, number, fault)
             sys.addaudithook(writes.hook)
             try:
                 self.operation(self.installer())
@@ -158,9 +163,12 @@ class Trial:
         return found
 
     def state(self) -> dict[str, Any]:
-        """All that an operation changes."""
+        """All that an operation changes, without times."""
         files = {name: (self.host / name).read_bytes() for name in FILES}
-        return {**files, "plugins": self.plugins(), "record": self.area.read_record()}
+        record = self.area.read_record().model_dump()
+        for item in record["plugins"].values():
+            del item["installed_at"]
+        return {**files, "plugins": self.plugins(), "record": record}
 
     def leftovers(self) -> list[str]:
         """What should not be there once all is done."""
