@@ -78,7 +78,9 @@ def check_source(path: Path) -> list[Problem]:
     except ManifestError as e:
         return list(e.problems)
     raw, folder = read.raw, read.path.parent
-    problems = merge(problems_of_source(read), list(_semantics(raw)), _files(raw, folder), _pictures(raw, folder))
+    problems = merge(
+        problems_of_source(read), list(_semantics(raw)), _files(raw, folder), _pictures(raw, folder)
+    )
     return problems or _as_published(load_source(read.path))
 
 
@@ -161,7 +163,10 @@ def _pictures(raw: dict[str, Any], folder: Path) -> list[Problem]:
     packaged, problems = _object(raw.get("packaged")), []
     shots = packaged.get("screenshots")
     named = [("$.packaged.icon", packaged.get("icon"))]
-    named += [(f"$.packaged.screenshots[{n}]", item) for n, item in enumerate(shots if isinstance(shots, list) else ())]
+    named += [
+        (f"$.packaged.screenshots[{n}]", item)
+        for n, item in enumerate(shots if isinstance(shots, list) else ())
+    ]
     for at, path in named:
         if isinstance(path, str) and not Folder(folder).exists(path):
             problems.append(Problem(at, f"{show(path)} is no file of the plugin"))

@@ -51,6 +51,7 @@ class Source:
         form: what the file is.
         notes: what it says that is not carried over, or not as it stands.
         rewrite: new bytes by path, of the files that say the version; None where the text is the registry's JSON.
+        changelog: what changed in a version, where the source says so of each.
     """
 
     model: SourceManifest
@@ -61,6 +62,7 @@ class Source:
     form: str = REGISTRY
     notes: tuple[Note, ...] = ()
     rewrite: Callable[[str], dict[str, bytes]] | None = None
+    changelog: Callable[[str], str | None] | None = None
 
 
 def load_source(path: Path, *, repository: str | None = None) -> Source:
@@ -79,7 +81,17 @@ def load_source(path: Path, *, repository: str | None = None) -> Source:
     if problems:
         raise ManifestError(str(read.path), problems)
     model = SourceManifest.model_validate_json(json.dumps(read.raw))
-    return Source(model, read.raw, read.path, read.path.parent, read.text, read.form, read.notes, read.rewrite)
+    return Source(
+        model,
+        read.raw,
+        read.path,
+        read.path.parent,
+        read.text,
+        read.form,
+        read.notes,
+        read.rewrite,
+        read.changelog,
+    )
 
 
 def problems_of_source(read: ReadSource) -> list[Problem]:
@@ -301,6 +313,7 @@ def build_manifest(
         "schemaVersion": 1,
         "version": version,
         "initialStatus": initial_status or source.model.initial_status,
+        "changelog": source.changelog(version) if source.changelog else source.raw.get("changelog"),
         "artifacts": artifacts or None,
         "manifestUrl": manifest_url,
         "lastUpdated": last_updated,

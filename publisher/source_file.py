@@ -28,6 +28,7 @@ class ReadSource:
         notes: what an adapter could not carry over, or not as it stands.
         problems: what an adapter found wrong.
         rewrite: as in `Source`.
+        changelog: as in `Source`.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class ReadSource:
     notes: tuple[Note, ...] = ()
     problems: tuple[Problem, ...] = ()
     rewrite: Callable[[str], dict[str, bytes]] | None = field(default=None, compare=False)
+    changelog: Callable[[str], str | None] | None = field(default=None, compare=False)
 
 
 def find_source(path: Path) -> Path:
@@ -85,9 +87,16 @@ def read_source(path: Path, *, repository: str | None = None) -> ReadSource:
         made = found.convert(repository_name(folder) if repository is None else repository)
     except ConfigError as e:
         raise ConfigError(f"{folder}: {e.message}", hint=e.hint) from e
-    raw = without_nulls(made.raw)
     return ReadSource(
-        full, found.text, raw, found.form, found.why, made.notes, made.problems, made.with_version
+        full,
+        found.text,
+        without_nulls(made.raw),
+        found.form,
+        found.why,
+        made.notes,
+        made.problems,
+        made.with_version,
+        made.changelog,
     )
 
 

@@ -28,7 +28,16 @@ from registry_client.models.base import (
     check_relative,
     check_url,
 )
-from registry_client.models.manifest import MAX_ARTIFACT_SIZE, Api, Author, Events, Packaged, Requires, Server, Ui
+from registry_client.models.manifest import (
+    MAX_ARTIFACT_SIZE,
+    Api,
+    Author,
+    Events,
+    Packaged,
+    Requires,
+    Server,
+    Ui,
+)
 
 FIRST_VERSION = "0.1.0"
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")

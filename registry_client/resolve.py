@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from registry_client.errors import ConfigError, NotFoundError, RegistryError, YankedError
@@ -112,6 +113,7 @@ def unmet(requires: Requires | None, host: Host) -> list[str]:
     return missing
 
 
+@lru_cache(maxsize=4096)  # the versions of a plugin mostly need the same of their host
 def _holds(range_text: str, version: str, name: str) -> bool:
     try:
         return holds_host_version(range_text, version)

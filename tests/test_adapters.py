@@ -17,7 +17,7 @@ from publisher.adapters.values import normal_range, normal_version
 from publisher.adapters.yamltext import parse_yaml
 from publisher.check import check_source
 from publisher.cli.main import main
-from publisher.source import load_source, read_source, source_problems, with_versions, write_version
+from publisher.source import build_manifest, load_source, read_source, source_problems, with_versions, write_version
 from registry_client.errors import ConfigError, ManifestError, PublishError, RegistryError
 
 NEXUS: dict[str, Any] = {"name": "x", "version": "1.0.0", "title": "X", "dependencies": []}
@@ -589,6 +589,17 @@ def test_stable_tag(tag: bytes) -> None:
     files = made.with_version("2.0.0")
     assert files["x.php"] == PHP.replace(b"1.0.0", b"2.0.0")
     assert files.get("readme.txt") == (None if tag == b"trunk" else readme.replace(b"0.9.0", b"2.0.0"))
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("1.0.0", "* First"), ("1.0.1", "* Fixes"), ("2.0.0", "= 1.0.1 =\n* Fixes\n\n= v1.0.0 - January =\n* First")],
+)
+def test_changelog_of_the_version_that_is_published(tmp_path: Path, version: str, expected: str) -> None:
+    """Its part of readme.txt, not that of the version in the header; all of it where it has none."""
+    readme = b"=== X ===\n\n== Changelog ==\n= 1.0.1 =\n* Fixes\n\n= v1.0.0 - January =\n* First\n"
+    source = load_source(write(tmp_path, {"x.php": PHP, "readme.txt": readme}))
+    assert build_manifest(source, version=version, artifacts=[])["changelog"] == expected
 
 
 def test_readme_that_cannot_be_read() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from publisher.check import check_manifest, check_source
+from publisher.cli.main import main
 from publisher.source import build_manifest, load_source, read_artifact, with_versions
 from registry_client.errors import ManifestError
 
@@ -387,3 +388,43 @@ def test_wordpress(tmp_path: Path) -> None:
     assert files["readme.txt"] == old["readme.txt"].replace(b"Stable tag: 1.0.0", b"Stable tag: 1.0.1")
     assert files["igny8-wp-bridge.php"] == old["igny8-wp-bridge.php"].replace(b"1.0.0", b"1.0.1")
     assert files["igny8-wp-bridge.php"].count(b"1.0.1") == 2
+
+
+def test_published_and_bumped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each form goes into a registry as it is, and its next version with `--bump`, which is written in place."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    places = {"sms": "000 published", "my_awesome_plugin": "003 rich", "calander2": "002 placeholders"}
+    folders = {plugin_id: make(tmp_path / plugin_id, EXAMPLES[name]) for plugin_id, name in places.items()}
+    folders["igny8-wp-bridge"] = tmp_path / "wp"
+    folders["acme-tool"] = tmp_path / "tool"
+    project = b'[project]\nname = "acme-tool"\nversion = "1.0.0" # now\n[tool.plugin]\n'
+    for folder, files in (
+        (tmp_path / "wp", wordpress_files()),
+        (tmp_path / "tool", {"pyproject.toml": project}),
+    ):
+        for path, data in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+    allowed = [word for plugin_id in folders for word in ("--plugin", plugin_id)]
+    steps = [
+        ["registry", "init", "registry", "--base-url", "https://r.example", "--artifacts-in-tree"],
+        ["keygen", "--out", "p.pem"],
+        [
+            *("registry", "policy", "add-publisher", "registry", "acme", *allowed),
+            *("--key-file", "p.pem.pub.json", "--key", "registry-keys/targets.pem"),
+        ],
+        *(["publish", str(folder), "--to", "registry", "--key", "p.pem"] for folder in folders.values()),
+        *(["publish", str(folder), "--to", "registry", "--key", "p.pem", "--bump", "minor"] for folder in folders.values()),
+        ["registry", "register", "registry", "--key", "registry-keys/online.pem"],
+        ["registry", "audit", "registry"],
+    ]  # fmt: skip
+    for step in steps:
+        assert main(step) == 0, (step, capsys.readouterr())
+    assert "warning: manifest.json: $.lastUpdated: left out" in capsys.readouterr().err
+    listed = json.loads((tmp_path / "registry" / "registry.json").read_bytes())["plugins"]
+    assert {line["id"]: line["version"] for line in listed} == dict.fromkeys(folders, "1.1.0")
+    assert (tmp_path / "tool" / "pyproject.toml").read_bytes() == project.replace(b"1.0.0", b"1.1.0")
+    assert b"Stable tag: 1.1.0" in (tmp_path / "wp" / "readme.txt").read_bytes()

@@ -589,7 +589,7 @@ def test_one_registrys_token_is_not_sent_to_another(
 
 def test_a_token_for_a_registry_without_a_project(host: HostBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that the options name is the only one then, and gets the token."""
-    monkeypatch.setenv("PLUGIN_REGISTRY_TOKEN", "t1")
+    monkeypatch.setenv("PLUGIN_REGISTRY_READ_TOKEN", "t1")
     host.server.reset_counters()
     assert host.run("--registry", host.url, "--root", "1.root.json", "search").code == 0
     assert {request.headers.get("authorization") for request in host.server.seen} == {"Bearer t1"}

@@ -91,7 +91,7 @@ class Expected:
 
 STRIDES = {
     ("host", Fault.KILL): 1,
-    ("host", Fault.FULL): 1,
+    ("host", Fault.FULL): 2,
     ("host", Fault.DENIED): 3,
     ("host", Fault.FULL_FOR_GOOD): 3,
     ("home", Fault.KILL): 8,

@@ -51,12 +51,14 @@ class Converted:
         notes: what was not carried over, or changed on the way.
         problems: what must be put right first.
         with_version: new bytes by path, of the files that say the version, with another one in them.
+        changelog: what changed in a version, where the source says so of each; None where it has one text for all.
     """
 
     raw: dict[str, Any]
     notes: tuple[Note, ...]
     problems: tuple[Problem, ...]
     with_version: Callable[[str], dict[str, bytes]]
+    changelog: Callable[[str], str | None] | None = None
 
 
 @dataclass
@@ -106,14 +108,17 @@ class Draft:
                     below(path, name), f"not in the registry's manifest; it stays in the packed {where}"
                 )
 
-    def converted(self, with_version: Callable[[str], dict[str, bytes]]) -> Converted:
-        """What came of it, members in the order of the model."""
+    def converted(
+        self,
+        with_version: Callable[[str], dict[str, bytes]],
+        changelog: Callable[[str], str | None] | None = None,
+    ) -> Converted:
+        """What came of it, members in the order of the model; arguments as in `Converted`."""
         raw = {name: self.raw[name] for name in _ORDER if name in self.raw}
         raw |= {name: value for name, value in self.raw.items() if name not in raw}
         problems = self.problems + [found for found in _strict(raw) if not self.problems]
-        return Converted(
-            {} if problems and not _plain(raw) else raw, tuple(self.notes), tuple(problems), with_version
-        )
+        given = {} if problems and not _plain(raw) else raw
+        return Converted(given, tuple(self.notes), tuple(problems), with_version, changelog)
 
 
 def _strict(raw: dict[str, Any]) -> list[Problem]:

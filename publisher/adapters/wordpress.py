@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from publisher.adapters.draft import Converted, Draft, identify, make_id, title
+from publisher.adapters.draft import Converted, Draft, identify, make_id, misfit, title
 from publisher.adapters.files import read_text
 from publisher.adapters.values import bound, put_author, put_license, put_url, put_version, texts
 from publisher.wordpress import header_field, with_php_version, with_stable_tag
@@ -113,7 +113,11 @@ def convert(files: SourceFiles, path: str, *, repository: str) -> Converted:
             changed |= {} if tag is None or tag == "trunk" else {README: with_stable_tag(before, version)}
         return changed
 
-    return draft.converted(with_version)
+    def changelog(version: str) -> str | None:
+        text = _changelog(readme, version)[:_MAX_CHANGELOG]
+        return None if not text or misfit(LongText, text) else text
+
+    return draft.converted(with_version, changelog)
 
 
 def _stable_tag(data: bytes) -> str | None:
@@ -143,16 +147,7 @@ def _put_words(draft: Draft, header: dict[str, str], readme: _Readme, path: str)
     put_license(draft, header.get("License") or readme.fields.get("license"), f"{path}: License")
     put_url(draft, "homepage", header.get("Plugin URI"), f"{path}: Plugin URI")
     draft.put("keywords", texts(draft, readme.fields.get("tags") or [], f"{README}: Tags", ShortText)[:50])
-    changelog = readme.sections.get("changelog", "")
-    releases = _releases(changelog)
-    text = next(
-        (
-            releases[name]
-            for name in (header.get("Version", ""), f"v{header.get('Version', '')}")
-            if name in releases
-        ),
-        changelog,
-    )
+    text = _changelog(readme, header.get("Version", ""))
     if len(text) > _MAX_CHANGELOG:
         draft.note(f"{README}: Changelog", f"cut to {_MAX_CHANGELOG} characters")
     draft.carry("changelog", LongText, text[:_MAX_CHANGELOG], f"{README}: Changelog")
@@ -201,6 +196,13 @@ def _parts(heading: re.Pattern[str], text: str) -> dict[str, str]:
     found = list(heading.finditer(text))
     ends = [*(match.start() for match in found[1:]), len(text)][: len(found)]
     return {match[1].lower(): text[match.end() : end].strip() for match, end in zip(found, ends, strict=True)}
+
+
+def _changelog(readme: _Readme, version: str) -> str:
+    """What `readme.txt` says of a version; all of its changelog where that version has no part of its own."""
+    text = readme.sections.get("changelog", "")
+    releases = _releases(text)
+    return next((releases[name] for name in (version, f"v{version}") if name in releases), text)
 
 
 def _releases(changelog: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from publisher.cli import env
 from publisher.signing import ask_passphrase, load_signer
 from registry_client.digest import Digest
-from registry_client.errors import ConfigError, ManifestError, Problem
+from registry_client.errors import ConfigError, ManifestError, Problem, RegistryError
 from registry_client.jsontext import KIB, parse_json
 from registry_client.keys import load_key
 
@@ -132,6 +133,15 @@ def tell_notes(form: str, path: Path, notes: Iterable[Note]) -> None:
         note(f"{path}: read as a {form}; 'publisher convert' shows what becomes of it")
     for found in notes:
         output().warn(f"{path.name}: {found}")
+
+
+def tell_notes_of(path: Path) -> None:
+    """`tell_notes` of a plugin's folder or manifest; what is wrong with it is left to whoever reads it next."""
+    from publisher.source_file import read_source
+
+    with suppress(RegistryError):
+        read = read_source(path)
+        tell_notes(read.form, read.path, read.notes)
 
 
 def tell_waiting(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from publisher.cli import env
-from publisher.cli.common import JsonOption, SourceArgument, emit, note, wanted_version
+from publisher.cli.common import JsonOption, SourceArgument, emit, note, tell_notes, wanted_version
 from registry_client.cli.text import facts, size
 from registry_client.errors import PublishError
 
@@ -53,6 +53,7 @@ def pack(
     from publisher.source import latest_of, load_source, read_artifact
 
     source = load_source(path)
+    tell_notes(source.form, source.path, source.notes)
     wanted = wanted_version(source, version, None)
     folder = output if output is not None else source.folder / "dist"
     entries = source.model.artifacts or ()

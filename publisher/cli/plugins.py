@@ -19,6 +19,7 @@ from publisher.cli.common import (
     load_signers,
     note,
     problems_json,
+    tell_notes_of,
 )
 from registry_client.errors import ConfigError, DocumentError
 from registry_client.store import write_atomic
@@ -28,6 +29,7 @@ def check(path: SourceArgument = Path(), json_output: JsonOption = False) -> Non
     """Check a plugin: everything that is wrong with it, at once. Writes nothing."""
     from publisher.check import check_source
 
+    tell_notes_of(path)
     problems = check_source(path)
     if problems and not json_output:
         raise DocumentError(str(path), problems)

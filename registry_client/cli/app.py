@@ -30,13 +30,13 @@ folder above. Commands that ask a registry use the project's first one, unless
 
 \b
 Environment:
-  {env.REGISTRY}             the registry's URL
-  {env.ROOT}            the pinned root of trust
-  {env.TOKEN}           a read token, where there is one registry
-  {env.TOKEN}_<NAME>    the read token of [registries.<NAME>]
-  {env.HOME}            directory for state and cache
-  {env.ALLOW_DEV_KEYS}  1: accept development keys
-  NO_COLOR, FORCE_COLOR           colours never, colours always
+  {env.REGISTRY:<34} the registry's URL
+  {env.ROOT:<34} the pinned root of trust
+  {env.TOKEN:<34} a read token, for the only registry
+  {env.TOKEN + "_<NAME>":<34} the one of [registries.<NAME>]
+  {env.HOME:<34} directory for state and cache
+  {env.ALLOW_DEV_KEYS:<34} 1: accept development keys
+  {"NO_COLOR, FORCE_COLOR":<34} colours never, colours always
 
 \b
 Exit codes: 0 done, 1 other failure, 2 usage, 3 configuration, 4 malformed

@@ -79,7 +79,8 @@ def verify(
         list[str] | None,
         typer.Argument(
             metavar="FILE|ID",
-            help="Installed plugins, by default all. Or a manifest, a release or an artifact; after it what it should be of: ID or ID==VERSION.",
+            help="Installed plugins, by default all. Or a manifest, a release or an artifact; "
+            "after it what it should be of: ID or ID==VERSION.",
             autocompletion=complete_installed,
             show_default=False,
         ),

@@ -201,8 +201,8 @@ def _adopt(installer: Installer, names: list[str], *, unsigned: bool) -> Plan:
         try:
             plan = installer.adopt(name, consent=Consent(unsigned=unsigned))
         except RegistryError as e:
-            done = ", ".join(change.id for change in whole.changes)
-            e.message = f"{name}: {e.message}" + (f"\n  adopted before it: {done}" if done else "")
+            if whole.changes:
+                e.message += f"\n  adopted before it: {', '.join(change.id for change in whole.changes)}"
             raise
         whole = replace(
             plan, changes=(*whole.changes, *plan.changes), warnings=(*whole.warnings, *plan.warnings)

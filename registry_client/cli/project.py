@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from registry_client.cli.progress import Bars
     from registry_client.installer.installer import Consent, Installer
     from registry_client.installer.plan import Plan
+    from registry_client.installer.project_model import Project
 
 APPLIED_EXIT = 21
 WAITING_EXIT = 22
@@ -57,8 +58,6 @@ def init(
     What is not given here is taken from the options before the command, and from the environment.
     """
     from registry_client.installer.nearest import named_project
-    from registry_client.installer.project import new_project, parse_project
-    from registry_client.store import write_atomic
 
     state = state_of(ctx)
     path = named_project(state.project_option or Path())
@@ -69,15 +68,30 @@ def init(
         )
     url = registry or state.registry or state.environment.registry
     applications = parse_applications([host]) if host else state.applications
-    name, version = next(iter(applications.items()), ("", ""))
-    text = new_project(
-        name=name,
-        version=version,
-        url=url,
-        root=_root(state, root, path) if url else "",
-        allow_dev_keys=state.allow_dev_keys or state.environment.dev_keys_allowed,
-        folder=folder,
+    pinned = _root(state, root, path) if url else ""
+    project = _write_first(state, path, url=url, root=pinned, applications=applications, folder=folder)
+    document = {
+        "project": str(path),
+        "registry": url or None,
+        "root": str(project.registries["main"].root) if url else None,
+        "folder": str(project.host.folder),
+    }
+    state.output.result(document, [str(path)])
+    state.output.note(
+        "add plugins with: plugin add ID" if url else "name a registry in it, then: plugin add ID"
     )
+
+
+def _write_first(
+    state: State, path: Path, *, url: str, root: str, applications: dict[str, str], folder: str
+) -> Project:
+    """Write a first plugins.toml, and give what it says."""
+    from registry_client.installer.project import new_project, parse_project
+    from registry_client.store import write_atomic
+
+    name, version = next(iter(applications.items()), ("", ""))
+    dev_keys = state.allow_dev_keys or state.environment.dev_keys_allowed
+    text = new_project(name=name, version=version, url=url, root=root, allow_dev_keys=dev_keys, folder=folder)
     try:
         project = parse_project(text, path)
     except DocumentError as e:
@@ -89,16 +103,7 @@ def init(
         raise ConfigError(
             f"{path}: cannot be written ({e.strerror or e})", hint="Look at who may write there."
         ) from e
-    document = {
-        "project": str(path),
-        "registry": url or None,
-        "root": str(project.registries["main"].root) if url else None,
-        "folder": str(project.host.folder),
-    }
-    state.output.result(document, [str(path)])
-    state.output.note(
-        "add plugins with: plugin add ID" if url else "name a registry in it, then: plugin add ID"
-    )
+    return project
 
 
 def _root(state: State, given: Path | None, project: Path) -> str:

@@ -131,16 +131,16 @@ class State:
         Raises:
             ConfigError: there should be one, but it cannot be had, or not be sent.
         """
-        if config.auth == "none":
-            return None
+        token = self.environment.token(config.name, only=self._only(config)) if config.auth == "env" else ""
+        if config.auth == "none" or (config.auth == "env" and not token):
+            return None  # before the import: searching a public registry needs nothing of it
         from registry_client import credentials
 
         if config.auth == "netrc":
             return credentials.from_netrc(config.url, self.environment.netrc, config.auth_hosts)
         if config.auth == "keyring":
             return credentials.from_keyring(config.url, also=config.auth_hosts)
-        token = self.environment.token(config.name, only=self._only(config))
-        return credentials.from_token(config.url, token, config.auth_hosts) if token else None
+        return credentials.from_token(config.url, token, config.auth_hosts)
 
     def _only(self, config: RegistryConfig) -> bool:
         """Whether no other registry is configured, so that the token that names none is meant for this one."""

@@ -211,37 +211,21 @@ def changelog(
         )
     have, registry = _locked(state, name)
     start, end = _version(older) if older else have, _version(newer) if newer else None
-    if start and end and parse_version(end) < parse_version(start):
-        raise ConfigError(
-            f"{end} is older than {start}",
-            hint=f"The older one comes first: plugin changelog {name} {end} {start}.",
-        )
     client = state.client(registry=registry)
-    infos = client.versions(name)
-    _check_known([v for v in (older, newer) if v], infos, name)
-    between = [
-        info
-        for info in reversed(infos)
-        if (start is None or parse_version(info.version) > parse_version(start))
-        and (end is None or parse_version(info.version) <= parse_version(end))
-    ]
+    between = _between(client.versions(name), name, start, end)
     told = [(info, *_changelog(client, info)) for info in between if info.standing.status not in _NOT_PUBLIC]
-    document = {
-        "id": name,
-        "from": start,
-        "to": end,
-        "versions": [
-            {
-                "version": info.version,
-                "status": info.standing.status,
-                "reason": info.standing.reason,
-                "publishedAt": info.line.published_at,
-                "changelog": body,
-                "problem": problem,
-            }
-            for info, body, problem in told
-        ],
-    }
+    versions = [
+        {
+            "version": info.version,
+            "status": info.standing.status,
+            "reason": info.standing.reason,
+            "publishedAt": info.line.published_at,
+            "changelog": body,
+            "problem": problem,
+        }
+        for info, body, problem in told
+    ]
+    document = {"id": name, "from": start, "to": end, "versions": versions}
     state.output.result(document, _told_lines(state, told))
     if not told:
         state.output.note(f"{name} has no version after {start}" if start else f"{name} has no such version")
@@ -268,14 +252,32 @@ def _version(given: str) -> str:
         raise ConfigError(str(e), hint="Write a version such as 1.2.0.") from e
 
 
-def _check_known(wanted: Sequence[str], infos: Sequence[VersionInfo], plugin_id: str) -> None:
+def _between(
+    infos: Sequence[VersionInfo], plugin_id: str, start: str | None, end: str | None
+) -> list[VersionInfo]:
+    """The versions after `start` up to `end`, newest first; None leaves an end open.
+
+    Raises:
+        ConfigError: they are the wrong way round. NotFoundError: there is no such version.
+    """
+    if start and end and parse_version(end) < parse_version(start):
+        raise ConfigError(
+            f"{end} is older than {start}",
+            hint=f"The older one comes first: plugin changelog {plugin_id} {end} {start}.",
+        )
     known = {info.version for info in infos}
-    for version in wanted:
-        if version not in known:
+    for version in (start, end):
+        if version is not None and version not in known:
             raise NotFoundError(
                 f"{plugin_id} has no version {version}",
                 hint=f"See which it has: 'plugin versions {plugin_id}'.",
             )
+    return [
+        info
+        for info in reversed(infos)
+        if (start is None or parse_version(info.version) > parse_version(start))
+        and (end is None or parse_version(info.version) <= parse_version(end))
+    ]
 
 
 def _changelog(client: RegistryClient, info: VersionInfo) -> tuple[str, str | None]:

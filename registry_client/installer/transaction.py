@@ -223,17 +223,10 @@ class Transaction:
     def _roll_back(
         self, journal: Journal, old: Mapping[Path, bytes | None], cause: BaseException
     ) -> NoReturn:
-        """Take back what was done, then raise."""
+        """Take back what was done, then raise. Without the journal nothing was."""
         try:
-            new = {file.name: file.text.encode() for file in journal.files}
-            for path, data in old.items():
-                done = new.get(path.name) if path != self._area.record_path else journal.record.encode()
-                if data != done and _read(path) == done:
-                    _restore(path, data, self._beside(path))
-                self._beside(path).unlink(missing_ok=True)
-            for move in reversed(journal.moves):
-                self._mover.undo(move)
-            self._area.journal_path.unlink(missing_ok=True)
+            if self._area.pending:
+                self._undo(journal, old)
         except OSError as e:
             raise InstallError(
                 f"{self._area.folder}: the change stopped half-way ({reason(cause)}) and could not be taken back ({reason(e)})",
@@ -246,6 +239,17 @@ class Transaction:
             raise cause
         hint = way_out(cause) if isinstance(cause, OSError) else cause.hint
         raise InstallError(f"{self._area.folder}: nothing was changed: {reason(cause)}", hint=hint) from cause
+
+    def _undo(self, journal: Journal, old: Mapping[Path, bytes | None]) -> None:
+        new = {file.name: file.text.encode() for file in journal.files}
+        for path, data in old.items():
+            done = new.get(path.name) if path != self._area.record_path else journal.record.encode()
+            if data != done and _read(path) == done:
+                _restore(path, data, self._beside(path))
+            self._beside(path).unlink(missing_ok=True)
+        for move in reversed(journal.moves):
+            self._mover.undo(move)
+        self._area.journal_path.unlink(missing_ok=True)
 
     def _beside(self, path: Path) -> Path:
         return _beside(self._area, self._mover, path)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from securesystemslib.signer import CryptoSigner
 from support.host import HostBench
 from support.httpd import FaultServer
 from support.plugin_bench import Run
@@ -31,7 +32,9 @@ OWNED = ("sms", "my-plugin", "igny8-wp-bridge")
 _CODE = re.compile(r"`([^`]+)`")
 SMS = {
     "plugin.py": "def create_plugin(config, publish):\n    return None\n",
-    "plugin.json": json.dumps({"name": "sms", "version": "1.0.0", "description": "Sends messages."}, indent=2),
+    "plugin.json": json.dumps(
+        {"name": "sms", "version": "1.0.0", "description": "Sends messages."}, indent=2
+    ),
     "permissions.json": '["sms.send"]',
 }
 MY_PLUGIN = {
@@ -208,6 +211,7 @@ def make_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Row) -> Ite
         world.add_publisher("acme", *OWNED)
         world.register()
         (signer,) = world.publishers["acme"]
+        assert isinstance(signer, CryptoSigner)
         monkeypatch.setenv("PLUGIN_REGISTRY_KEY", signer.private_bytes.decode())
         (folder / "host" / "1.root.json").write_bytes(world.root)
         place = Place(HostBench(world, server, folder / "host", monkeypatch), folder, index, row)
