@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
     from benchmarks.server import Counted, Host
 
+SITUATIONS = (
+    "resolve: all wanted, no lock",
+    "resolve: all locked, nothing to do",
+    "resolve: all upgraded",
+    "resolve: a conflict, explained",
+)
 LOCKED = f"install: {COUNT} plugins from a lock, nothing cached"
 FRESH = f"install: {COUNT} plugins, resolved first, nothing cached"
 LOOP = f"a loop of requests over the same {COUNT} archives"
@@ -60,7 +66,20 @@ def measure_install(scratch: Path, now: datetime, repeat: int) -> list[Figure]:
             for path in scratch.glob(f"*-{number}"):
                 shutil.rmtree(path)
         figures = [client_figure(name, measured) for name, measured in rounds.items()]
-        return [*figures, *_idle(scratch, host, wanted, repeat)]
+        return [*figures, *_idle(scratch, host, wanted, repeat), *_resolutions(repeat)]
+
+
+def _resolutions(repeat: int) -> list[Figure]:
+    """Resolution of 200 plugins with 20 versions each, with all of the registry in memory."""
+    figures = []
+    for situation in SITUATIONS:
+        seconds, peak = run_worker({"what": "resolve", "situation": situation, "repeat": repeat})
+        figures.append(
+            Figure(
+                f"{situation} (200 plugins, 20 versions each)", median(seconds), tuple(seconds), None, peak
+            )
+        )
+    return figures
 
 
 def _project(folder: Path, host: Host, wanted: list[str], lock: bytes | None) -> dict[str, Any]:

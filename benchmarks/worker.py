@@ -97,6 +97,14 @@ def install(job: dict[str, Any]) -> list[float]:
     return [timed(installer.install)]
 
 
+def resolve(job: dict[str, Any]) -> list[float]:
+    """One situation of resolution, with the registry in memory."""
+    from benchmarks.resolve import build, situations
+
+    work = situations(build())[job["situation"]]
+    return [timed(work) for _ in range(job["repeat"])]
+
+
 def loop(urls: list[list[str]], folder: Path) -> None:
     """What a script does: each archive in turn over one connection, its digest compared, unpacked."""
     import hashlib
@@ -117,7 +125,9 @@ def loop(urls: list[list[str]], folder: Path) -> None:
 def main() -> None:
     """Do the job that the argument describes."""
     job = json.loads(sys.argv[1])
-    seconds = {"registrar": registrar, "client": client, "install": install}[job["what"]](job)
+    seconds = {"registrar": registrar, "client": client, "install": install, "resolve": resolve}[job["what"]](
+        job
+    )
     print(json.dumps({"seconds": seconds, "peak": peak_memory()}))
 
 

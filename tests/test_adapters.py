@@ -17,7 +17,14 @@ from publisher.adapters.values import normal_range, normal_version
 from publisher.adapters.yamltext import parse_yaml
 from publisher.check import check_source
 from publisher.cli.main import main
-from publisher.source import build_manifest, load_source, read_source, source_problems, with_versions, write_version
+from publisher.source import (
+    build_manifest,
+    load_source,
+    read_source,
+    source_problems,
+    with_versions,
+    write_version,
+)
 from registry_client.errors import ConfigError, ManifestError, PublishError, RegistryError
 
 NEXUS: dict[str, Any] = {"name": "x", "version": "1.0.0", "title": "X", "dependencies": []}
@@ -593,7 +600,11 @@ def test_stable_tag(tag: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("version", "expected"),
-    [("1.0.0", "* First"), ("1.0.1", "* Fixes"), ("2.0.0", "= 1.0.1 =\n* Fixes\n\n= v1.0.0 - January =\n* First")],
+    [
+        ("1.0.0", "* First"),
+        ("1.0.1", "* Fixes"),
+        ("2.0.0", "= 1.0.1 =\n* Fixes\n\n= v1.0.0 - January =\n* First"),
+    ],
 )
 def test_changelog_of_the_version_that_is_published(tmp_path: Path, version: str, expected: str) -> None:
     """Its part of readme.txt, not that of the version in the header; all of it where it has none."""

@@ -234,7 +234,7 @@ def serve_git(place: Place, url: str, files: dict[str, str], tag: str) -> str:
     git(work, "tag", tag)
     settings = {
         "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.ssh://{base}{root.as_posix()}/.insteadOf",
+        "GIT_CONFIG_KEY_0": f"url.ssh://{base}/{root.as_posix().lstrip('/')}/.insteadOf",
         "GIT_CONFIG_VALUE_0": f"https://{base}/",
         "GIT_SSH_COMMAND": "sh -c 'eval \"$1\"'",
         "GIT_SSH_VARIANT": "simple",
