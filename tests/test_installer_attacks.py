@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
-import sys
-import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.areas import tree
-from support.host import HostBench, host_bench
+from support.hell import zipped
 from support.installs import HostProject, done
-from support.trials import Trial
-from support.world import World
-from test_attacks import (
-    KEYS,
+from support.thief import (
     Files,
     Thief,
     blocks_signed_online,
@@ -27,12 +22,316 @@ from test_attacks import (
     line,
     new_manifest,
     older_blocks,
+    one_line,
+    points_at,
     signed_release,
     snapshot_with,
 )
+from support.trials import Trial
+from support.world import World, make_keys
 
 from publisher.registrar.gate import TreeTransport
 from publisher.tree import MemoryTree
 from registry_client.digest import Digest
-from registry_client.errors import ConfigError, ConsentError, DigestError, DocumentError, InstallError, RegistryError, UnsafePathError
+from registry_client.errors import (
+    ConfigError,
+    ConflictError,
+    DigestError,
+    DocumentError,
+    ExpiredError,
+    InstallError,
+    RegistryError,
+    UnsafePathError,
+    YankedError,
+)
 from registry_client.installer.installer import Consent, Installer
+from registry_client.installer.registries import Access
+from registry_client.store import Directories
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry_client.http import Body
+
+ONLINE = make_keys().online
+AGREED = Consent(permissions=True)
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> HostProject:
+    """A calendar that needs notes, whose 1.1.0 is rolled out to nobody yet; mail, which a block has disabled."""
+    project = HostProject.make(tmp_path_factory.mktemp("attacks"))
+    for plugin_id in ("acme-notes", "acme-mail", "acme-extra"):
+        project.publish(plugin_id, permissions=["notes.read"])
+    project.publish("acme-calendar", requires={"plugins": {"acme-notes": ">=1,<3"}})
+    project.installer().add(["acme-calendar", "acme-mail"])
+    project.publish("acme-notes", "1.1.0", permissions=["notes.read"])
+    project.world.set_status("acme-notes", "1.1.0", "released", rollout=0)
+    project.world.block("acme-mail", "==1.0.0", "disable", "Steals mail.")
+    project.world.register()
+    assert done(project.installer().verify()[1]) == ["disable acme-mail 1.0.0"]
+    project.world.tick(minutes=10)
+    return project
+
+
+@pytest.fixture
+def trial(host: HostProject, tmp_path: Path) -> Trial:
+    """A copy of that project, which a test may harm."""
+    shutil.copytree(host.folder, tmp_path / "start" / "host")
+    shutil.copytree(host.folder.parent / "home", tmp_path / "start" / "home")
+    made = Trial(tmp_path, host.world.snapshot(), host.world.now, lambda installer: installer.install())
+    made.reset()
+    return made
+
+
+def empty(trial: Trial) -> None:
+    """As on another machine, which has plugins.toml and plugins.lock only."""
+    shutil.rmtree(trial.area.folder)
+
+
+def everything(trial: Trial) -> list[Callable[[], object]]:
+    """Every operation that asks the registry."""
+    return [
+        lambda: trial.installer().upgrade(consent=AGREED),
+        lambda: trial.installer().upgrade_automatically(),
+        lambda: trial.installer().verify(),
+        lambda: trial.installer().install(verify=True),
+        lambda: trial.installer().enable(["acme-mail"]),
+        lambda: trial.installer().lock(),
+        lambda: trial.installer().outdated(),
+    ]
+
+
+def attempt(act: Callable[[], object]) -> str:
+    """Do something; the message of the RegistryError that it ended in, if it did."""
+    try:
+        act()
+    except RegistryError as e:
+        assert e.message
+        return str(e)
+    return ""
+
+
+# -- the registry's keys ----------------------------------------------------------------------------------------------
+
+
+def other_artifact(world: World) -> Files:
+    """Every archive exchanged for another of the same length."""
+    files = world.snapshot()
+    return {p: bytes(len(data)) if p.endswith(".zip") else data for p, data in files.items()}
+
+
+def withheld(world: World) -> Files:
+    """An index without notes."""
+    return Thief(world).index(lambda rows: rows.pop("acme-notes"))
+
+
+def forced(world: World) -> Files:
+    """An index that says that the newest notes are for all, and forced."""
+    return Thief(world).index(
+        lambda rows: line(rows, "acme-notes", "1.1.0")["release"].update(rollout=100, forceUpdate=True)
+    )
+
+
+STOLEN: dict[str, Callable[[World], Files]] = {
+    "other bytes under the archives' names": other_artifact,
+    "a newer version signed online": new_manifest("acme-notes", "2.0.0", ONLINE, "acme"),
+    "another manifest for the calendar": points_at("acme-notes", "1.0.0"),
+    "blocks emptied": blocks_signed_online,
+    "blocks as they were": snapshot_with(older_blocks),
+    "a wider rollout": forged_release("acme-notes", "1.1.0", rollout=100),
+    "a wider rollout signed online": signed_release("acme-notes", "1.1.0", ONLINE, revision=9, rollout=100),
+    "a forced update": forced,
+    "fewer requirements": one_line("acme-calendar", "1.0.0", requires=None),
+    "other requirements": one_line("acme-calendar", "1.0.0", requires={"plugins": {"acme-extra": ">=1"}}),
+    "a plugin withheld": withheld,
+}
+
+
+@pytest.mark.parametrize("name", STOLEN)
+def test_a_stolen_online_key_changes_nothing(trial: Trial, host: HostProject, name: str) -> None:
+    """No other bytes, no wider rollout, no block lifted: whatever the host does, the same plugins stand where they stood."""
+    old = trial.state()
+    trial.files = STOLEN[name](host.world)
+    for act in everything(trial):
+        attempt(act)
+        assert trial.state() == old
+        trial.now += timedelta(minutes=10)
+    assert trial.leftovers() == []
+
+
+@pytest.mark.parametrize("name", STOLEN)
+def test_a_stolen_online_key_installs_nothing_else(trial: Trial, host: HostProject, name: str) -> None:
+    """A machine that knows the blocks and has nothing else gets what the lock pins, or nothing."""
+    lock = json.loads((trial.host / "plugins.lock").read_bytes())
+    lock["plugins"] = [p for p in lock["plugins"] if p["id"] != "acme-mail"]
+    del lock["wanted"]["acme-mail"]
+    (trial.host / "plugins.lock").write_text(json.dumps(lock))
+    text = (trial.host / "plugins.toml").read_text()
+    (trial.host / "plugins.toml").write_text(
+        "\n".join(row for row in text.splitlines() if "acme-mail" not in row)
+    )
+    expected = {p: files for p, files in trial.plugins().items() if "mail" not in p}
+    empty(trial)
+    trial.files = STOLEN[name](host.world)
+    message = attempt(lambda: trial.installer().install(frozen=True))
+    if name == "other bytes under the archives' names":
+        assert message
+    assert trial.plugins() == ({} if message else expected)
+    assert attempt(lambda: trial.installer().add(["acme-mail==1.0.0"]))
+    assert "plugins/acme-mail" not in trial.plugins()
+
+
+def test_a_lying_mirror(trial: Trial) -> None:
+    """Each file of the registry in turn is another: nothing but what the lock pins is installed."""
+    expected = {p: files for p, files in trial.plugins().items() if "mail" not in p}
+    trial.installer().remove(["acme-mail"])
+    shutil.rmtree(trial.folder / "start")
+    shutil.copytree(trial.folder / "now", trial.folder / "start")
+    honest = trial.files
+    refusals = 0
+    for path in honest:
+        trial.reset()
+        empty(trial)
+        shutil.rmtree(trial.folder / "now" / "home")
+        trial.files = {**honest, path: honest[path][:-1] + b"\x00"}
+        message = attempt(lambda: trial.installer().install(frozen=True))
+        refusals += bool(message)
+        assert trial.plugins() == ({} if message else expected), path
+    assert refusals > 5
+
+
+def test_an_older_registry_lowers_nothing(host: HostProject, tmp_path: Path) -> None:
+    """Yesterday's files, all rightly signed: a host goes on with what it knows, and is told; it never goes back."""
+    project = HostProject.make(tmp_path)
+    project.publish("acme-notes")
+    old = project.world.snapshot()
+    project.installer().add(["acme-notes"])
+    project.publish("acme-notes", "1.1.0")
+    project.installer().upgrade()
+    made = Trial(tmp_path, old, project.world.now + timedelta(minutes=10), lambda i: i.install())
+    shutil.copytree(project.folder, tmp_path / "start" / "host")
+    shutil.copytree(project.folder.parent / "home", tmp_path / "start" / "home")
+    made.reset()
+    state = made.state()
+    for act in (made.installer().upgrade, made.installer().upgrade_automatically, made.installer().install):
+        attempt(act)
+        assert made.state() == state
+    assert any("older metadata" in text for text in made.warnings)
+    made.now += timedelta(days=6, hours=23)
+    shutil.rmtree(made.area.folder / "acme-notes")
+    attempt(made.installer().install)
+    assert made.plugins() in (state["plugins"], {})
+
+
+def test_an_expired_registry(trial: Trial) -> None:
+    """What the lock pins can be had under the blocks held, with a warning; what is new cannot."""
+    trial.installer().remove(["acme-mail"])
+    expected = trial.plugins()
+    empty(trial)
+    trial.now += timedelta(days=400)
+    plan = trial.installer().install(frozen=True)
+    assert done(plan) == ["install acme-calendar 1.0.0", "install acme-notes 1.0.0"]
+    assert trial.plugins() == expected
+    assert any("expired" in text and "as the lock pins it" in text for text in trial.warnings)
+    for act in (lambda: trial.installer().add(["acme-extra"]), trial.installer().upgrade):
+        with pytest.raises(ExpiredError):
+            act()
+    assert trial.plugins() == expected
+
+
+def test_an_expired_registry_lifts_no_block(trial: Trial) -> None:
+    """A block that was held stays."""
+    empty(trial)
+    trial.now += timedelta(days=400)
+    with pytest.raises(YankedError, match="Steals mail"):
+        trial.installer().install(frozen=True)
+    assert trial.plugins() == {}
+
+
+# -- two registries ---------------------------------------------------------------------------------------------------
+
+OTHER = "http://other.invalid"
+
+
+class TwoTrees(TreeTransport):
+    """Serves two registries."""
+
+    def __init__(self, first: Files, second: Files) -> None:
+        super().__init__(MemoryTree(first))
+        self._second = TreeTransport(MemoryTree(second))
+
+    def get(self, url: str, **options: Any) -> Body:
+        """From the one that the URL names."""
+        if url.startswith(f"{OTHER}/"):
+            return self._second.get(url.replace(OTHER, "http://candidate.invalid"), **options)
+        return super().get(url, **options)
+
+
+@pytest.fixture
+def two(trial: Trial, tmp_path: Path) -> Callable[[], Installer]:
+    """The project with a second registry, in which a stranger owns the same ids, with higher versions."""
+    trial.installer().remove(["acme-mail"])
+    world = World(tmp_path / "other", OTHER, now=trial.now)
+    world.add_publisher("evil", "acme-notes", "acme-calendar", "evil-*")
+    packed: Document = {"artifacts": [{"ecosystem": "python", "pack": "."}], "by": "evil"}
+    for plugin_id in ("acme-notes", "acme-calendar"):
+        for version in ("1.0.0", "2.5.0"):
+            world.publish(plugin_id, version, files={"plugin.py": b"evil"}, **packed)
+    needs = {"plugins": {"acme-notes": ">=2"}}
+    world.publish("evil-friend", "1.0.0", files={"plugin.py": b"evil"}, requires=needs, **packed)
+    world.register()
+    trial.now = world.now
+    (trial.host / "other.root.json").write_bytes(world.root)
+    text = (trial.host / "plugins.toml").read_text()
+    (trial.host / "plugins.toml").write_text(
+        text + f'\n[registries.other]\nurl = "{OTHER}"\nroot = "other.root.json"\n'
+    )
+    files = world.snapshot()
+    return lambda: trial.installer(TwoTrees(trial.files, files))
+
+
+def test_dependency_confusion(trial: Trial, two: Callable[[], Installer]) -> None:
+    """What a plugin needs comes from its own registry, though another has the id with a higher version."""
+    before = trial.plugins()
+    two().lock()
+    assert two().upgrade(consent=AGREED).changes == ()
+    assert {p.id: p.source.registry for p in two().locked().plugins} == dict.fromkeys(
+        ("acme-calendar", "acme-notes"), "main"
+    )
+    assert trial.plugins() == before
+
+
+def test_an_id_from_two_registries(trial: Trial, two: Callable[[], Installer]) -> None:
+    """A plugin of the other registry that needs its own notes cannot exchange those that are there."""
+    two().lock()
+    old = trial.state()
+    for wishes in (["other:evil-friend"], ["other:acme-notes"]):
+        with pytest.raises(ConflictError, match="main"):
+            two().add(wishes, consent=AGREED)
+        assert trial.state() == old
+
+
+def test_a_lock_that_names_the_other_registry(trial: Trial, two: Callable[[], Installer]) -> None:
+    """A lock's entry for a dependency that was moved to another registry, with all its digests right, is refused."""
+    two().lock()
+    old = trial.state()
+    other = trial.folder / "elsewhere"
+    shutil.copytree(trial.host, other)
+    shutil.rmtree(other / "plugins")
+    (other / "plugins.lock").unlink()
+    text = (other / "plugins.toml").read_text().partition("[plugins]")[0]
+    text += "[plugins]\nacme-notes = {registry='other', range='==1.0.0'}\n" + f'[registries.other]\nurl = "{OTHER}"\nroot = "other.root.json"\n'
+    (other / "plugins.toml").write_text(text)
+    stranger = two()
+    stranger._path = other / "plugins.toml"
+    stranger.project = replace(stranger.project, path=stranger._path)
+    stranger.lock()
+    (entry,) = json.loads((other / "plugins.lock").read_bytes())["plugins"]
+    document = json.loads((trial.host / "plugins.lock").read_bytes())
+    document["plugins"] = [entry if p["id"] == "acme-notes" else p for p in document["plugins"]]
+    (trial.host / "plugins.lock").write_text(json.dumps(document))
+    with pytest.raises(RegistryError, match="acme-notes"):
+        two().install(frozen=True)
+    assert trial.plugins() == old["plugins"]

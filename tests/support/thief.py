@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from support.documents import manifest, release, sign
-from tuf.api.metadata import Snapshot, Targets
 
 from publisher.registrar.write import write_above
 from publisher.tree import MemoryTree, Overlay
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Signer
     from support.world import World
+    from tuf.api.metadata import Snapshot, Targets
 
 Files = dict[str, bytes]
 Rows = dict[str, list[dict[str, Any]]]
