@@ -2,8 +2,8 @@
 
 Code blocks are marked by what they are. `sh` and `python` blocks are run, in the order of the page, in one empty
 folder and one shell, with the real commands; the port 8765 stands for a free one. `text`, `json` and `mermaid` blocks
-are shown only: what needs GitHub, a KMS or cron. Commands of ours in them are parsed all the same, and `yaml` blocks are workflows, which
-must be valid ones.
+are shown only: what needs GitHub, a KMS or cron. Commands of ours in them are parsed all the same; `yaml` blocks are workflows and `toml` blocks
+a host's plugins.toml, which must be valid ones.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ import yaml
 
 from publisher.cli.app import app as publisher_app
 from registry_client.cli.app import app as plugin_app
+from registry_client.installer.project import parse_project
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = sorted(
     path.relative_to(REPOSITORY).as_posix()
     for path in (REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *(REPOSITORY / "docs").rglob("*.md"))
 )
-RUN, SHOWN = {"sh", "python"}, {"text", "json", "mermaid", "yaml"}
+RUN, SHOWN = {"sh", "python"}, {"text", "json", "mermaid", "toml", "yaml"}
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _TEST = re.compile(r"\b(tests/[a-z_/]+\.py)::(?:\w+::)?(\w+)(?:\[([^\]]+)\])?")
@@ -203,6 +204,14 @@ def test_commands_that_are_only_shown_exist(page: str, words: list[str]) -> None
 def test_there_are_commands_that_are_only_shown() -> None:
     """The test above has something to look at."""
     assert len(shown_commands()) > 10
+
+
+@pytest.mark.parametrize(
+    ("page", "text"), [(page, b.text) for page in PAGES for b in blocks(page) if b.language == "toml"]
+)
+def test_project_files_are_valid(page: str, text: str) -> None:
+    """What is shown as a plugins.toml is read without a problem, and says something."""
+    assert parse_project(text, REPOSITORY / page).registries
 
 
 def workflows() -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from registry_client.installer import checking, graph, operations, updates
 from registry_client.installer.applying import apply_plan
 from registry_client.installer.area import Area
 from registry_client.installer.context import Context, Hooks, NoHooks
+from registry_client.installer.exchange import Way, way
 from registry_client.installer.lockfile import Lock
 from registry_client.installer.locking import out_of_date
 from registry_client.installer.plan import Action, Plan
@@ -61,6 +62,7 @@ class HostStatus:
         out_of_step: ids whose installed version is not the locked one, or that are not where they were put.
         unsigned: ids of plugins that nobody's signature stands behind.
         plan: what blocks asked for, done already where it could be.
+        exchange: how folders change places in the plugins' file system; `atomic` or `renames`.
     """
 
     installed: tuple[Installed, ...] = ()
@@ -68,6 +70,7 @@ class HostStatus:
     out_of_step: tuple[str, ...] = ()
     unsigned: tuple[str, ...] = ()
     plan: Plan = field(default_factory=Plan)
+    exchange: Way = Way.RENAMES
 
 
 class Installer:
@@ -288,6 +291,7 @@ class Installer:
                 changes,
                 tuple(name for name, item in sorted(record.plugins.items()) if not item.plugin.signed),
                 plan,
+                way(ctx.area.root),
             )
 
     # -- opening --------------------------------------------------------------------------------------------------
