@@ -15,6 +15,7 @@ from referencing.jsonschema import DRAFT202012
 
 from publisher import wordpress
 from publisher.adapters import Folder
+from publisher.built_file import inside, read_built
 from publisher.pack import PackError, artifact_name, pack, packed_files
 from publisher.python_dist import project_problem
 from publisher.schemas import DIALECT, validate_against
@@ -22,12 +23,10 @@ from publisher.source import (
     FIRST_VERSION,
     Source,
     build_manifest,
-    inside,
     load_source,
     merge,
     model_problems,
     problems_of_source,
-    read_built,
     read_source,
 )
 from publisher.wording import problems_in, show

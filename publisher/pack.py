@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import stat
 import zipfile
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from publisher.secret_files import secret_problem
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, PublishError
 from registry_client.models.manifest import MAX_ARTIFACT_SIZE
@@ -40,8 +40,6 @@ _EVERYWHERE = (
 )
 # Build output stands at the top; `assets/dist` further down is usually part of the plugin.
 _AT_TOP = ("/dist",)
-_PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")
-_HARMLESS_ENV = frozenset({".env.example", ".env.sample", ".env.template"})
 
 
 class PackError(PublishError):
@@ -154,18 +152,25 @@ def packed_files(folder: Path, *, exclude: Iterable[str] = ()) -> list[str]:
     return sorted(_scan(folder, _patterns(folder, exclude)[0]).files, key=os.fsencode)
 
 
-def secret_problem(path: str, data: bytes) -> str | None:
-    """Why a file must not be published, as far as that can be recognised; None if nothing is.
+def would_pack(folder: Path, inner: Path) -> bool:
+    """Whether `pack` of a folder would pack what is put into another one.
 
     Args:
-        path: its path, with `/`.
-        data: its bytes.
+        folder: what is packed.
+        inner: the other one, which need not exist.
+
+    Raises:
+        ConfigError: a path cannot be resolved.
     """
-    if _is_env(path.rpartition("/")[2]):
-        return f"{path}: holds secrets by convention; secrets must not be packed"
-    if _PRIVATE_KEY.search(data):
-        return f"{path}: holds a private key; secrets must not be packed"
-    return None
+    try:
+        parts = inner.resolve().relative_to(folder.resolve()).parts
+    except ValueError:
+        return False
+    except (OSError, RuntimeError) as e:  # RuntimeError: a loop of links, before Python 3.13
+        raise ConfigError(f"{inner}: cannot be read ({getattr(e, 'strerror', None) or e})") from e
+    patterns = _patterns(folder, ())[0]
+    above = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    return not any(_left_out(path, patterns, is_folder=True) for path in above)
 
 
 def _entry(path: str) -> zipfile.ZipInfo:
@@ -238,10 +243,6 @@ def _walk(folder: Path, prefix: str, patterns: list[str], found: _Scan) -> None:
         else:
             # Not entry.stat(): on Windows it leaves the inode out.
             found.files[path] = _state(os.stat(entry.path, follow_symlinks=False))  # noqa: PTH116
-
-
-def _is_env(name: str) -> bool:
-    return name == ".env" or (name.startswith(".env.") and name not in _HARMLESS_ENV)
 
 
 def _state(status: os.stat_result) -> tuple[int, int, int, int]:

@@ -8,6 +8,7 @@ Nothing here decides what goes into the file; it is looked at only for its versi
 
 from __future__ import annotations
 
+import copy
 import gzip
 import importlib.util
 import io
@@ -28,8 +29,8 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from publisher.pack import secret_problem
 from publisher.process import run_program
+from publisher.secret_files import secret_problem
 from registry_client.errors import ConfigError, PublishError
 from registry_client.models.manifest import MAX_ARTIFACT_SIZE
 from registry_client.names import check_file_name
@@ -45,14 +46,20 @@ _TIMEOUT_SECONDS = 1800
 _LAST_LINES = 15
 _SUFFIX: dict[Kind, str] = {"wheel": ".whl", "sdist": ".tar.gz"}
 _PROJECT_FILES = ("pyproject.toml", "setup.py")
-# By name, wherever it stands among the words: ACME_SIGNING_KEY, NPM_TOKEN, ACTIONS_ID_TOKEN_REQUEST_URL.
+# By name, wherever it stands: NPM_TOKEN, ACTIONS_ID_TOKEN_REQUEST_URL, PGPASSWORD. Short words only as words: MONKEY is no key.
 _SECRET_NAME = re.compile(
-    r"(?:^|_)(?:TOKEN|KEY|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|PAT)(?:_|$)|^PLUGIN_REGISTRY_",
+    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|(?:^|_)(?:API)?(?:KEYS?|PAT|AUTH)(?:_|$)|_PWD$|_PASS$"
+    # Git's own settings may hold a header with a token, and mean nothing without each other.
+    r"|^PLUGIN_REGISTRY_|^GIT_(?:CONFIG_(?:COUNT|KEY_|VALUE_|PARAMETERS)|ASKPASS)|^SSH_ASKPASS"
+    # What is written there reaches the later steps of a job, which have the secrets.
+    r"|^GITHUB_(?:ENV|PATH|OUTPUT|STATE|STEP_SUMMARY)$",
     re.IGNORECASE,
 )
-_SECRET_VALUE = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
-# Credentials for the package index that build requirements come from.
-_INDEX = re.compile(r"(?:PIP|UV_INDEX)_", re.IGNORECASE)
+_SECRET_VALUE = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY|[a-z][a-z0-9+.-]*://[^\s/@]*:[^\s/@]+@", re.IGNORECASE
+)
+# Credentials for the package index that build requirements come from, and for the proxy on the way there.
+_INDEX = re.compile(r"PIP_|UV_(?:DEFAULT_|EXTRA_)?INDEX(?:_|$)|(?:HTTPS?|ALL)_PROXY$", re.IGNORECASE)
 # Where `build` itself was when a program that it ran failed: of no use to an author, and long.
 _FRAMES = re.compile(
     r"^Traceback [^\n]*\n  File \"[^\n]*[/\\]build[/\\]__main__\.py\"[^\n]*\n(?:[ \t][^\n]*\n)*", re.MULTILINE
@@ -166,8 +173,9 @@ class Builder:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    by_name = _SECRET_NAME.search(name) is not None and _INDEX.match(name) is None
-    return by_name or _SECRET_VALUE.search(value) is not None
+    if _INDEX.match(name):
+        return "PRIVATE KEY" in value
+    return _SECRET_NAME.search(name) is not None or _SECRET_VALUE.search(value) is not None
 
 
 def _built(out: Path, kind: Kind, folder: Path) -> tuple[str, bytes]:
@@ -215,14 +223,19 @@ def _normalised(name: str, data: bytes) -> bytes:
             tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as old,
             tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as new,
         ):
-            for member in sorted(old.getmembers(), key=lambda member: member.name):
-                content = old.extractfile(member) if member.isfile() else None
+            for member in map(copy.copy, sorted(old.getmembers(), key=lambda member: member.name)):
+                # A hard link could come before what it links to, in the new order: it becomes the file.
+                content = old.extractfile(member) if member.isfile() or member.islnk() else None
+                if content is not None and member.islnk():
+                    member.type, member.linkname = tarfile.REGTYPE, ""
+                    member.size = content.seek(0, io.SEEK_END)
+                    content.seek(0)
                 member.mtime, member.pax_headers = EPOCH_SECONDS, {}
                 member.uid = member.gid = 0
                 member.uname = member.gname = ""
                 member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
                 new.addfile(member, content)
-    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as e:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, LookupError) as e:
         raise PublishError(f"{name}: the build made no readable sdist: {e}") from e
     packed = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as file:
@@ -244,7 +257,15 @@ def _contents(name: str, data: bytes, kind: Kind) -> Iterator[tuple[str, bytes]]
                     content = archive.extractfile(member) if member.isfile() else None
                     if content is not None:
                         yield member.name, content.read()
-    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as e:
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        OSError,
+        EOFError,
+        zlib.error,
+        ValueError,
+        RuntimeError,
+    ) as e:
         raise PublishError(f"{name}: the build made no readable {kind}: {e}") from e
 
 

@@ -70,9 +70,10 @@ def create(answers: Answers, folder: Path) -> tuple[str, ...]:
         field.name: getattr(answers, field.name) for field in fields(answers) if getattr(answers, field.name)
     }
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        place = folder.resolve()  # "." has neither a name nor a folder that it is in
+        place.parent.mkdir(parents=True, exist_ok=True)
         # Beside the folder, so that a rename puts it into place.
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name[:40]}-", dir=folder.parent) as aside:
+        with tempfile.TemporaryDirectory(prefix=f".{place.name[:40]}-", dir=place.parent) as aside:
             made = Path(aside) / "plugin"
             with _templates() as source, _translated(copier, str(folder)):
                 copier.run_copy(
@@ -90,12 +91,11 @@ def create(answers: Answers, folder: Path) -> tuple[str, ...]:
                 sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file())
             )
             _check_empty(folder)
-            if folder.is_dir():
-                folder.rmdir()
-            made.rename(folder)
-    except OSError as e:
+            _move(made, place)
+    except (OSError, RuntimeError) as e:  # RuntimeError: a loop of links, before Python 3.13
         raise ConfigError(
-            f"{folder}: cannot be written ({e.strerror or e})", hint="Choose another folder with --output."
+            f"{folder}: cannot be written ({getattr(e, 'strerror', None) or e})",
+            hint="Choose another folder with --output.",
         ) from e
     return found
 
@@ -131,6 +131,23 @@ def update(folder: Path, environ: Mapping[str, str], source: str | None = None) 
         )
     after = _read_answers(folder / ANSWERS)
     return Update(answers["_commit"], str(after.get("_commit")), tuple(_conflicts(folder)))
+
+
+def _move(made: Path, place: Path) -> None:
+    """Put the plugin into its place, at once; into the folder that somebody is in, file by file: it cannot be another one."""
+    if not Path.cwd().is_relative_to(place):
+        if place.is_dir():
+            place.rmdir()
+        made.rename(place)
+        return
+    moved: list[Path] = []
+    try:
+        for entry in sorted(made.iterdir()):
+            moved.append(entry.rename(place / entry.name))  # noqa: PERF401  (what was moved is moved back)
+    except OSError:
+        for path in moved:
+            path.rename(made / path.name)
+        raise
 
 
 def _copier() -> ModuleType:

@@ -7,7 +7,6 @@ It is `manifest.json` in the plugin's folder, or a manifest in another form, whi
 from __future__ import annotations
 
 import json
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,14 +15,15 @@ from pydantic import ValidationError
 from publisher import wordpress
 from publisher.adapters import REGISTRY
 from publisher.adapters.edit import json_with_version
+from publisher.built_file import inside, read_built
 from publisher.pack import artifact_name, latest_name, pack, packed_files
 from publisher.schemas import validate_against
 from publisher.source_file import SOURCE_NAME, ReadSource, find_source, read_source, without_nulls
 from publisher.source_model import FIRST_VERSION, SourceArtifact, SourceManifest, fill_url
 from registry_client.errors import ConfigError, ManifestError, Problem, PublishError
 from registry_client.models.base import problems_of
-from registry_client.models.manifest import MAX_ARTIFACT_SIZE, Manifest
-from registry_client.names import check_file_name, check_version
+from registry_client.models.manifest import Manifest
+from registry_client.names import check_version
 from registry_client.store import write_atomic
 
 if TYPE_CHECKING:
@@ -228,43 +228,6 @@ def _packed(source: Source, entry: SourceArtifact, version: str) -> bytes:
     if folder == source.folder.resolve():
         replace |= with_versions(source, version)
     return pack(folder, id=source.model.id, version=version, replace=replace)
-
-
-def read_built(folder: Path, path: str) -> tuple[str, bytes]:
-    """The file name and bytes of a file that was built already.
-
-    Raises:
-        PublishError: it is not there, empty, too large, outside the folder, or its name is not portable.
-    """
-    full = inside(folder, path)
-    try:
-        status = full.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise PublishError(f"{path}: is not a file", hint="Name one file, or use pack for a folder.")
-        if not 1 <= status.st_size <= MAX_ARTIFACT_SIZE:
-            raise PublishError(f"{path}: {status.st_size} bytes; an artifact has 1 to {MAX_ARTIFACT_SIZE}")
-        return check_file_name(full.name), full.read_bytes()
-    except FileNotFoundError as e:
-        raise PublishError(f"{path}: no such file below {folder}", hint="Build it first.") from e
-    except OSError as e:
-        raise PublishError(f"{path}: cannot be read ({e.strerror})") from e
-    except ValueError as e:
-        raise PublishError(f"{path}: {e}") from e
-
-
-def inside(folder: Path, path: str) -> Path:
-    """The path below a folder, links resolved.
-
-    Raises:
-        PublishError: it leads out of the folder.
-    """
-    top = folder.resolve()
-    full = (top / path).resolve()
-    if not full.is_relative_to(top):
-        raise PublishError(
-            f"{path}: leads out of {folder}", hint="Keep what is published in the plugin's folder."
-        )
-    return full
 
 
 def _packed_name(source: Source, entry: SourceArtifact, version: str) -> str:

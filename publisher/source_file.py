@@ -55,11 +55,15 @@ def find_source(path: Path) -> Path:
 
 def _detect(path: Path) -> tuple[Detected, Path]:
     """The manifest that a path means, and its folder. Errors name the file by its path."""
-    if not path.is_dir() and not path.is_file():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError) as e:  # a name that is too long, a folder that may not be entered
+        raise ConfigError(f"{str(path)[:200]}: cannot be read ({getattr(e, 'strerror', None) or e})") from e
+    if not is_folder and not is_file:
         raise ConfigError(
             f"{path}: no such file", hint=f"Name a folder with a {SOURCE_NAME} in it, or the file itself."
         )
-    folder, name = (path, None) if path.is_dir() else (path.parent, path.name)
+    folder, name = (path, None) if is_folder else (path.parent, path.name)
     try:
         return detect(Folder(folder), name), folder
     except ManifestError as e:

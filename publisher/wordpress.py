@@ -25,9 +25,11 @@ _TRIMMED = b" \t\n\r\0\x0b"
 _STABLE_TAG = re.compile(rb"^[ \t]*Stable tag[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
 _VALUE = rb"(?P<quote>['\"])(?P<value>[0-9][0-9A-Za-z.+_-]{0,60})(?P=quote)"
-# `private $version = '1.0.0';`, `$this->version = …;`, `const VERSION = …;` (with a type since PHP 8.3)
+# `private $version = '1.0.0';`, `$this->version = …;`, `const VERSION = …;` (with a type since PHP 8.3); and a variable
+# that is neither a property nor a constant, which may be any version.
 _ASSIGNED = re.compile(
-    rb"(?:\$(?:this->)?version|\bconst(?:[ \t]{1,9}string)?[ \t]{1,9}VERSION)[ \t]{0,40}=[ \t]{0,40}"
+    rb"(?P<own>\b(?:private|protected|public|var|static)(?:[ \t]{1,9}(?:static|\??string))?[ \t]{1,9}\$version|\$this->version"
+    rb"|\b(?:self|static)::\$version|\bconst(?:[ \t]{1,9}string)?[ \t]{1,9}VERSION|\$version)[ \t]{0,40}=[ \t]{0,40}"
     + _VALUE
     + rb"(?=[ \t]{0,40};)"
 )
@@ -83,8 +85,8 @@ def main_file(folder: Path, files: Iterable[str]) -> str:
 def with_php_version(data: bytes, version: str, where: str) -> bytes:
     """A main file with another version.
 
-    It is written into the header, into `$version = '…';` and `const VERSION = '…';`, and into
-    `define('…_VERSION', '…')` where that holds what the header holds.
+    It is written into the header, into the property `$version = '…';` and `const VERSION = '…';`, and into a variable
+    `$version = '…';` and `define('…_VERSION', '…')` where that holds what the header holds.
 
     Args:
         data: the file.
@@ -103,7 +105,9 @@ def with_php_version(data: bytes, version: str, where: str) -> bytes:
     new, old = version.encode(), data[slice(*span)]
     blank = b"" if data[: span[0]].endswith((b" ", b"\t")) else b" "
     # The code first, from its end: what stands before stays where it is.
-    changes = [(match.span("value"), new) for match in _ASSIGNED.finditer(data)]
+    changes = [
+        (match.span("value"), new) for match in _ASSIGNED.finditer(data) if _is_the_plugins(match, old)
+    ]
     changes += [(match.span("value"), new) for match in _DEFINED.finditer(data) if _is_own(match, old)]
     changes = [(place, text) for place, text in changes if place[0] >= span[1] or place[1] <= span[0]]
     changed = _spliced(data, [*changes, (span, blank + new)])
@@ -159,6 +163,11 @@ def _field(data: bytes, name: str) -> tuple[int, int] | None:
     value = match[1][: end.start()] if end else match[1]
     start = match.start(1) + len(value) - len(value.lstrip(_TRIMMED))
     return start, start + len(value.strip(_TRIMMED))
+
+
+def _is_the_plugins(match: re.Match[bytes], old: bytes) -> bool:
+    """Whether what is assigned is the plugin's version: a plain variable may hold the one that PHP must have, say."""
+    return match["own"] != b"$version" or match["value"] == old
 
 
 def _is_own(match: re.Match[bytes], old: bytes) -> bool:

@@ -67,6 +67,14 @@ def inner_path(path: str) -> str:
     return "/".join(parts)
 
 
+def is_inner(path: str) -> bool:
+    """Whether adapters can read a file of this name; packing refuses the others, by name."""
+    try:
+        return bool(inner_path(path))
+    except ConfigError:
+        return False
+
+
 @dataclass(frozen=True)
 class Folder:
     """A plugin's folder on disk.
@@ -144,10 +152,7 @@ class MemoryFiles:
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
-        try:
-            return inner_path(path) in self.files
-        except ConfigError:
-            return False
+        return is_inner(path) and inner_path(path) in self.files
 
     def read(self, path: str, limit: int = TEXT_LIMIT) -> bytes:
         """A file's bytes."""
@@ -176,4 +181,4 @@ def read_text(files: SourceFiles, path: str, limit: int = TEXT_LIMIT) -> str:
         raise ConfigError(f"{path}: is not UTF-8 (byte {e.start})", hint="Save it as UTF-8.") from e
 
 
-__all__ = ["TEXT_LIMIT", "Folder", "MemoryFiles", "SourceFiles", "inner_path", "read_text"]
+__all__ = ["TEXT_LIMIT", "Folder", "MemoryFiles", "SourceFiles", "inner_path", "is_inner", "read_text"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from publisher.adapters.draft import Converted, Draft, identify, make_id, misfit, title
-from publisher.adapters.files import read_text
+from publisher.adapters.files import is_inner, read_text
 from publisher.adapters.values import bound, put_author, put_license, put_url, put_version, texts
 from publisher.wordpress import header_field, with_php_version, with_stable_tag
 from registry_client.errors import ConfigError
@@ -21,6 +21,7 @@ NAME = "WordPress plugin"
 README = "readme.txt"
 _HEADER = 8 * KIB
 _MAX_PHP = 16 * MIB
+_MAX_README = MIB
 _MAX_FILES = 200
 _MAX_CHANGELOG = 20_000
 _FIELDS = (
@@ -71,7 +72,11 @@ class _Readme:
 
 def main_files(files: SourceFiles) -> list[str]:
     """The PHP files at the top of a folder that WordPress takes for plugins."""
-    tops = [name for name in files.names() if name.endswith(".php") and not name.startswith(".")]
+    tops = [
+        name
+        for name in files.names()
+        if name.endswith(".php") and not name.startswith(".") and is_inner(name)
+    ]
     return [name for name in tops[:_MAX_FILES] if header_field(files.head(name, _HEADER), "Plugin Name")]
 
 
@@ -108,7 +113,7 @@ def convert(files: SourceFiles, path: str, *, repository: str) -> Converted:
     def with_version(version: str) -> dict[str, bytes]:
         changed = {path: with_php_version(data, version, path)}
         if files.exists(README):
-            before = files.read(README)
+            before = files.read(README, _MAX_README)
             tag = _stable_tag(before)
             changed |= {} if tag is None or tag == "trunk" else {README: with_stable_tag(before, version)}
         return changed
@@ -174,7 +179,7 @@ def _read_readme(draft: Draft, files: SourceFiles) -> _Readme:
     if not files.exists(README):
         return _Readme()
     try:
-        text = read_text(files, README, MIB)
+        text = read_text(files, README, _MAX_README)
     except ConfigError as e:
         draft.problem(README, e.message)
         return _Readme()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from publisher.cli.common import JsonOption, SourceArgument, emit, note, tell_notes
 from registry_client.errors import ConfigError, ManifestError
 from registry_client.jsontext import dump_json
+from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.store import write_atomic
 
 
@@ -61,9 +63,14 @@ def _write(target: Path, data: bytes, *, force: bool) -> None:
     """Write the manifest.
 
     Raises:
-        ConfigError: a file is there, or it cannot be written.
+        ConfigError: a file is there, it would be too long to be read again, or it cannot be written.
     """
-    if target.exists() and not force:
+    if len(data) > MANIFEST_LIMIT:
+        raise ConfigError(
+            f"{target}: would have {len(data)} bytes, but a manifest has at most {MANIFEST_LIMIT}",
+            hint="Keep it in its own form, which is read as it is; or shorten it: the schema of its settings, say.",
+        )
+    if os.path.lexists(target) and not force:  # also a link that leads nowhere
         raise ConfigError(
             f"{target}: exists already",
             hint="Replace it with --force; no copy is kept, and a host that reads the old form will not find it.",

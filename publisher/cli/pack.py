@@ -10,11 +10,12 @@ import typer
 from publisher.cli import env
 from publisher.cli.common import JsonOption, SourceArgument, emit, note, tell_notes, wanted_version
 from registry_client.cli.text import facts, size
-from registry_client.errors import PublishError
+from registry_client.errors import ConfigError, PublishError
 
 if TYPE_CHECKING:
     from publisher.dist import Written
     from publisher.python_dist import Builder
+    from publisher.source import Source
 
 NoIsolationOption = Annotated[
     bool,
@@ -50,7 +51,7 @@ def pack(
     'build' becomes a wheel or an sdist. Beside each file stands its .sha256, and beside each ZIP a link, ID-latest.zip.
     """
     from publisher.dist import write_archive
-    from publisher.source import latest_of, load_source, read_artifact
+    from publisher.source import latest_of, load_source
 
     source = load_source(path)
     tell_notes(source.form, source.path, source.notes)
@@ -63,23 +64,48 @@ def pack(
             f"{source.path}: no artifact is to be packed",
             hint="Add an artifact with 'pack' or 'build' to the manifest.",
         )
-    written: dict[str, Written] = {}
-    for index in made:
-        if entries[index].build is not None:
-            note(f"building the {entries[index].build} of {source.model.id} {wanted}")
-        found = read_artifact(source, index, version=wanted, builder=builder(isolated=not no_isolation))
-        if found is not None:
-            name, data = found
-            if name.lower() in written:
-                raise PublishError(
-                    f"{source.path}: two artifacts would be packed as {name}",
-                    hint="Pack one of them by other means, and name the file with 'path'.",
-                )
-            written[name.lower()] = write_archive(folder, name, data, latest_of(source, index))
+    _check_outside(source, folder)
+    files = _make(source, made, wanted, builder(isolated=not no_isolation))
+    # All is made before anything is written: what fails leaves the folder as it was.
+    written = [write_archive(folder, name, data, latest_of(source, index)) for index, name, data in files]
     emit(
-        {"archives": [_row(item) for item in written.values()]},
-        "\n\n".join("\n".join(_lines(item)) for item in written.values()),
+        {"archives": [_row(item) for item in written]},
+        "\n\n".join("\n".join(_lines(item)) for item in written),
     )
+
+
+def _check_outside(source: Source, output: Path) -> None:
+    """Refuse a folder whose archives the next archive would hold."""
+    from publisher.built_file import inside
+    from publisher.pack import would_pack
+
+    for entry in source.model.artifacts or ():
+        if entry.pack is not None and would_pack(inside(source.folder, entry.pack), output):
+            raise ConfigError(
+                f"{output}: lies in what is packed, so the next archive would hold this one",
+                hint="Name a folder outside with --output, or add it to .pluginignore. A 'dist' beside the manifest is left out as it is.",
+            )
+
+
+def _make(source: Source, made: list[int], version: str, builder: Builder) -> list[tuple[int, str, bytes]]:
+    """The index, name and bytes of each artifact that is packed or built."""
+    from publisher.source import read_artifact
+
+    files: dict[str, tuple[int, str, bytes]] = {}
+    for index in made:
+        kind = (source.model.artifacts or ())[index].build
+        if kind is not None:
+            note(f"building the {kind} of {source.model.id} {version}")
+        found = read_artifact(source, index, version=version, builder=builder)
+        if found is None:
+            continue
+        if found[0].lower() in files:
+            raise PublishError(
+                f"{source.path}: two artifacts would be packed as {found[0]}",
+                hint="Pack one of them by other means, and name the file with 'path'.",
+            )
+        files[found[0].lower()] = (index, *found)
+    return list(files.values())
 
 
 def _row(item: Written) -> dict[str, Any]:
