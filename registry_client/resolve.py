@@ -266,12 +266,17 @@ class Update:
     Attributes:
         info: the version offered.
         installed: the version that is there.
-        force: whether it, or a version between, asks to be applied without waiting for consent.
+        forced: the newest version up to it that asks to be applied without waiting for consent, or None.
     """
 
     info: VersionInfo
     installed: str
-    force: bool
+    forced: str | None
+
+    @property
+    def force(self) -> bool:
+        """Whether it, or a version between, asks to be applied without waiting for consent."""
+        return self.forced is not None
 
 
 def choose_update(infos: Sequence[VersionInfo], installed: str, host: Host) -> Update | None:
@@ -293,4 +298,5 @@ def choose_update(infos: Sequence[VersionInfo], installed: str, host: Host) -> U
         return None
     newest = max(offered, key=lambda info: parse_version(info.version))
     # A forced version that was stopped or withdrawn forces nothing any more.
-    return Update(newest, installed, any(info.standing.force_update for info in offered))
+    forced = (info.version for info in offered if info.standing.force_update)
+    return Update(newest, installed, max(forced, key=parse_version, default=None))

@@ -366,8 +366,11 @@ def test_unsigned_folder(host: HostProject) -> None:
     assert host.versions() == {"sms": "1.0.0"}
     assert host.installer().install().changes == ()
     (sms / "plugin.py").write_text("sms 1.0.1")
+    assert host.installer().lock().lock is None
+    assert host.installer().upgrade().changes == ()
+    assert "sms: its unsigned source (path) has new content, and it stays as locked" in host.warnings[-1]
     with pytest.raises(ConsentError, match="whose content has changed"):
-        host.installer().lock()
+        host.installer().upgrade(["sms"])
     shutil.rmtree(host.plugins)
     with pytest.raises(RegistryError, match="is not what was locked"):
         host.installer().install(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +16,11 @@ from registry_client.installer.installer import Consent, Installer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes, and exchanges folders in one step")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="forks processes, and exchanges folders in one step"
+)
 AGREED = Consent(permissions=True)
 
 
@@ -153,7 +155,10 @@ class Reader:
         assert [branch.plugin.id for branch in installer.tree()] == ["acme-calendar", "acme-other"]
         folder = os.open(self.trial.area.folder / "acme-notes", os.O_RDONLY | os.O_DIRECTORY)  # never missing
         try:
-            texts = [read_at(folder, name) for name in ("plugin.py", ".plugin/manifest.json", ".plugin/receipt.json")]
+            texts = [
+                read_at(folder, name)
+                for name in ("plugin.py", ".plugin/manifest.json", ".plugin/receipt.json")
+            ]
         except FileNotFoundError:  # replaced, and being removed: the name leads to another folder now
             assert os.fstat(folder).st_ino != (self.trial.area.folder / "acme-notes").stat().st_ino
             return

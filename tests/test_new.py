@@ -164,6 +164,38 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     assert (empty / "manifest.json").is_file()
 
 
+def test_into_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--output .` fills the folder, which stays the one that the shell is in; beside it nothing is left."""
+    here = tmp_path / "board"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    before = here.stat().st_ino
+    assert main(["new", "board", "--output", ".", "--defaults"]) == 0, capsys.readouterr()
+    assert here.stat().st_ino == before
+    assert (here / "manifest.json").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["board"]
+    assert main(["check", "."]) == 0
+
+
+def test_into_the_folder_one_is_in_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be put there takes those before it along."""
+    monkeypatch.chdir(tmp_path)
+    rename, moved = Path.rename, []
+
+    def failing(self: Path, target: Path) -> Path:
+        if target.parent == tmp_path and len(moved) == 3:
+            raise OSError(28, "No space left on device")
+        moved.append(target)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(ConfigError, match="No space left"):
+        create(Answers("board"), Path())
+    assert not any(tmp_path.iterdir())
+
+
 def test_all_or_nothing(tmp_path: Path) -> None:
     """A folder that cannot be made is an error with a way out, and leaves nothing behind."""
     (tmp_path / "file").write_text("in the way")

@@ -234,3 +234,41 @@ def test_publishing_builds_the_same(
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(kept.now.timestamp()) + 60))
     code, out, _ = run(*publish)
     assert (code, json.loads(out)["result"]) == (0, "unchanged"), out
+
+
+def test_the_archives_are_not_packed(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    """A folder for archives that is packed itself is refused, as the next archive would hold this one; others are not."""
+    manifest = {
+        "id": "kinds",
+        "name": "Kinds",
+        "version": "1.0.0",
+        "artifacts": [{"ecosystem": "custom", "pack": "."}],
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    for folder in ("out", ".", "dist/../out", "assets/dist"):
+        code, _, err = run("pack", tmp_path, "-o", tmp_path / folder)
+        assert code == 3
+        assert "lies in what is packed" in err
+        assert ".pluginignore" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+    (tmp_path / ".pluginignore").write_text("/out\n")
+    for folder in ("out", "out/deeper", "dist", "dist/deeper", "../elsewhere"):
+        first = run("pack", tmp_path, "-o", tmp_path / folder, "--json")
+        assert first[0] == 0, first
+        assert run("pack", tmp_path, "-o", tmp_path / folder, "--json") == first
+
+
+def test_all_archives_or_none(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    """Where a later one cannot be packed, the earlier ones are not written either, and `latest` stays."""
+    entries = [{"ecosystem": "custom", "pack": "a"}, {"ecosystem": "shopify", "pack": "b"}]
+    manifest = {"id": "kinds", "name": "Kinds", "version": "1.0.0", "artifacts": entries}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x").write_text("x")
+    assert run("pack", tmp_path)[0] == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "dist").iterdir()}
+    (tmp_path / "b" / ".netrc").write_text("machine a.example")
+    code, _, err = run("pack", tmp_path, "--version", "1.0.1")
+    assert (code, ".netrc: holds secrets" in err) == (9, True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "dist").iterdir()} == before

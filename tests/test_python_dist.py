@@ -308,6 +308,65 @@ def test_environment_is_a_copy() -> None:
     assert ours["GH_TOKEN"] == "x"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("PATH", "/bin", True),
+        ("PWD", "/work", True),
+        ("KEYBOARD", "de", True),
+        ("PATTERN", "x", True),
+        ("HOMEPAGE", "https://a.example/b:c@d", True),
+        ("PIP_INDEX_URL", "https://user:word@index.example/simple", True),
+        ("UV_INDEX_ACME_PASSWORD", "x", True),
+        ("UV_DEFAULT_INDEX", "https://user:word@index.example/simple", True),
+        ("https_proxy", "http://user:word@proxy.example:3128", True),
+        ("GITHUB_SHA", "abc", True),
+        ("NPM_TOKEN", "x", False),
+        ("NPM_AUTHTOKEN", "x", False),
+        ("PGPASSWORD", "x", False),
+        ("MYSQL_PWD", "x", False),
+        ("UV_PUBLISH_TOKEN", "x", False),
+        ("OPENAI_APIKEY", "x", False),
+        ("SSH_AUTH_SOCK", "/tmp/agent", False),
+        ("DATABASE_URL", "postgres://user:word@db.example/x", False),
+        ("CACHE", "redis://:word@db.example", False),
+        ("PIP_CERT", "-----BEGIN " + "PRIVATE KEY-----", False),
+        ("GIT_CONFIG_COUNT", "1", False),
+        ("GIT_CONFIG_KEY_0", "http.extraheader", False),
+        ("GIT_CONFIG_VALUE_0", "AUTHORIZATION: basic eA==", False),
+        ("GIT_CONFIG_PARAMETERS", "'http.extraheader=x'", False),
+        ("GIT_ASKPASS", "/bin/ask", False),
+        ("GITHUB_ENV", "/runner/env", False),
+        ("GITHUB_PATH", "/runner/path", False),
+        ("GITHUB_OUTPUT", "/runner/out", False),
+        ("PLUGIN_REGISTRY_READ", "x", False),
+    ],
+)
+def test_what_a_build_is_told(name: str, value: str, kept: bool) -> None:
+    """No secret by name or value, and no file that feeds a job's later steps; what a build needs stays."""
+    assert (name in build_environment({name: value}, "1.0.0")) is kept
+
+
+def test_a_hard_link_in_an_sdist_is_its_file(tmp_path: Path) -> None:
+    """In the order of names it could come before what it links to; unpacked, each file is there with its bytes."""
+    folder = project(tmp_path, OWN)
+    code = "import io, os, tarfile\n\ndef build_sdist(folder, settings=None):\n    name = 'acme_tool-1.0.0.tar.gz'\n"
+    code += "    with tarfile.open(os.path.join(folder, name), 'w:gz') as archive:\n"
+    code += "        first = tarfile.TarInfo('acme_tool-1.0.0/z.py'); first.size = 4\n"
+    code += "        archive.addfile(first, io.BytesIO(b'zzzz'))\n"
+    code += "        link = tarfile.TarInfo('acme_tool-1.0.0/a.py'); link.type = tarfile.LNKTYPE\n"
+    code += "        link.linkname = first.name; archive.addfile(link)\n    return name\n"
+    (folder / "backend" / "backend.py").write_text(code)
+    name, data = builder().build(folder, "sdist", "1.0.0")
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        assert [(m.name, m.isreg(), m.size) for m in archive] == [
+            ("acme_tool-1.0.0/a.py", True, 4),
+            ("acme_tool-1.0.0/z.py", True, 4),
+        ]
+        archive.extractall(tmp_path / name, filter="data")
+    assert (tmp_path / name / "acme_tool-1.0.0" / "a.py").read_bytes() == b"zzzz"
+
+
 class TestPrograms:
     """Programs that are run to their end."""
 

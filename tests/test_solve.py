@@ -11,7 +11,7 @@ from support.resolution import INSTALL_ID, Tables, info, locked, other_digest
 
 from registry_client import errors
 from registry_client.errors import ConfigError, ConflictError, FetchError, NotFoundError, RegistryError
-from registry_client.installer.solve import Ask, Fixed, Pick, solve
+from registry_client.installer.solve import MAX_PLUGINS, Ask, Fixed, Pick, solve
 from registry_client.models.manifest import Requires
 from registry_client.resolve import Host, VersionInfo
 from registry_client.status import Status
@@ -219,6 +219,31 @@ def test_a_long_chain() -> None:
     plugins = {f"p{n}": _row(f"p{n}", "1.0.0", needs={f"p{(n + 1) % count}": ">=1"}) for n in range(count)}
     picks = solve([Ask("p0", "", "main")], Tables({"main": plugins}), Host(INSTALL_ID))
     assert len(picks) == count
+
+
+def test_a_long_chain_that_ends_in_a_conflict() -> None:
+    """It is told from the top, as far as an error may be long."""
+    count = 1100
+    plugins = {f"p{n}": _row(f"p{n}", "1.0.0", needs={f"p{n + 1}": ">=1"}) for n in range(count)}
+    with pytest.raises(ConflictError) as caught:
+        solve([Ask("p0", "", "main")], Tables({"main": plugins}), Host(INSTALL_ID))
+    lines = str(caught.value).splitlines()
+    assert lines[1:3] == ["  plugins.toml asks for p0", "  p0 1.0.0 needs p1 >=1"]
+    assert lines[-1].endswith("more lines like these")
+
+
+def test_a_plugin_that_needs_thousands() -> None:
+    """Who publishes them decides how many: past a number it is an error, not a machine without memory."""
+    below = {f"p{n}": _row(f"p{n}", "1.0.0") for n in range(MAX_PLUGINS + 10)}
+    groups = {
+        f"g{n}": _row(f"g{n}", "1.0.0", needs={f"p{n * 100 + m}": ">=1" for m in range(100)})
+        for n in range(MAX_PLUGINS // 100)
+    }
+    tables = Tables(
+        {"main": {**below, **groups, "all": _row("all", "1.0.0", needs=dict.fromkeys(groups, ">=1"))}}
+    )
+    with pytest.raises(ConflictError, match=f"more than {MAX_PLUGINS}"):
+        solve([Ask("all", "", "main")], tables, Host(INSTALL_ID))
 
 
 def test_nothing_is_wanted() -> None:

@@ -21,7 +21,7 @@ from support.hell import CENTRAL, END, LOCAL, OK, changed, pax, special, tarred,
 
 from publisher.pack import pack
 from registry_client.errors import InstallError, UnsafePathError
-from registry_client.installer.archive import Limits, entries
+from registry_client.installer.archive import Entry, Limits, arrange, entries
 from registry_client.installer.unpack import Unpacked, compare, unpack
 from registry_client.portable import name_problem
 
@@ -104,6 +104,7 @@ HELL: dict[str, tuple[str, bytes, str, bool]] = {
     "overlapping": ("a.zip", hell.overlapping(), "overlaps", False),
     "quoted": ("a.zip", hell.nested_overlap(), "overlaps", False),
     "name in header": ("a.zip", changed(zipped(OK), LOCAL, 30, b"P"), "differ", False),
+    "other name in header": ("a.zip", hell.two_names(), "differ", False),
     "size in header": ("a.zip", changed(zipped(OK), LOCAL, 22, b"\x01"), "differ", False),
     "size": (
         "a.zip",
@@ -162,6 +163,7 @@ HELL: dict[str, tuple[str, bytes, str, bool]] = {
     "pax link": ("a.tar.gz", pax({"linkpath": "/etc"}), "'linkpath'", False),
     "pax sparse": ("a.tar.gz", pax({"GNU.sparse.major": "1"}), "'GNU.sparse.major'", False),
     "pax charset": ("a.tar.gz", pax({"hdrcharset": "BINARY"}), "'hdrcharset'", False),
+    "pax of many": ("a.tar.gz", pax({f"x{n}": "" for n in range(300)}), "cannot be read", False),
     "pax path for all": ("a.tar.gz", pax({"path": "x"}, everywhere=True), "'path'", False),
     "huge pax header": ("a.tar.gz", hell.huge_extension(tarfile.XHDTYPE), "extended header of", False),
     "huge long name": (
@@ -370,6 +372,27 @@ def test_limits(tmp_path: Path, name: str) -> None:
     assert tree(tmp_path / "out") == {} or name == "a.bin"
     big = Limits(size=1 << 20)
     assert unpack(archive, name, tmp_path / "fine", big).size == 1200
+
+
+def test_folders_that_no_entry_names(tmp_path: Path) -> None:
+    """A few entries may not stand for a million folders: those in their paths are counted too."""
+    deep = [("/".join([f"top{number}", *"abcdefgh", "file"]), b"") for number in range(10)]
+    archive = saved(tmp_path, zipped(*deep))
+    with pytest.raises(InstallError, match="more than 20 folders"):
+        unpack(archive, "a.zip", tmp_path / "out", Limits(entries=20))
+    assert not (tmp_path / "out").exists()
+    assert unpack(archive, "a.zip", tmp_path / "out", Limits(entries=50)).files == 10
+
+
+@pytest.mark.parametrize(
+    "other", [Entry("x/new.py", False, 5), Entry("x/plugin.py", False, 6), Entry("xx/y", False, 1)]
+)
+def test_another_archive_the_second_time(other: Entry) -> None:
+    """A tar is read twice; an entry that was not there when names were checked is refused, never placed."""
+    layout = arrange([Entry("x/plugin.py", False, 5)], "a.tar", strip=True)
+    assert layout.place(Entry("x/plugin.py", False, 5), "a.tar") == "plugin.py"
+    with pytest.raises(InstallError, match="was changed while"):
+        layout.place(other, "a.tar")
 
 
 def test_full_disk_and_existing_files(tmp_path: Path) -> None:

@@ -91,7 +91,12 @@ def test_header_gets_the_version(before: bytes, after: bytes) -> None:
         (b"final public const string VERSION  = '1.0.0-rc.1';", True),
         (b"define( 'BRIDGE_VERSION', '1.0.0' );", True),
         (b'define("BRIDGE_WP_BRIDGE_VERSION","1.0.0");', True),
+        (b"$version = '1.0.0';", True),
+        (b"private ?string $version = '0.9';", True),
+        (b"self::$version = '0.9';", True),
         # not the plugin's version
+        (b"$version = '0.9';", False),
+        (b"$version = '8.1'; if ( version_compare( PHP_VERSION, $version, '<' ) ) {}", False),
         (b"$version = get_option( 'bridge_version', '1.0.0' );", False),
         (b"$version = '';", False),
         (b"$version = 'v2';", False),

@@ -68,7 +68,7 @@ def _info_lines(found: Resolution, publisher: str, output: Output) -> list[str]:
     rollout = f", rollout {standing.rollout} %" if standing.rollout < 100 else ""  # noqa: PLR2004  (per cent)
     rows = [
         ("status", text.paint_status(standing.status, enabled=colour) + rollout),
-        ("reason", standing.reason),
+        ("reason", text.clean(standing.reason)),
         ("publisher", f"{text.clean(publisher)} ({found.manifest.publisher})"),
         ("signed by", ", ".join(keys if output.verbose else [f"{key[:16]}…" for key in keys])),
         ("published", found.info.line.published_at),
@@ -77,7 +77,7 @@ def _info_lines(found: Resolution, publisher: str, output: Output) -> list[str]:
     ]
     lines += [
         "",
-        *text.facts((name, value if "\x1b" in value else text.clean(value)) for name, value in rows),
+        *text.facts(rows),
     ]
     for artifact in model.artifacts or ():
         where = artifact.url if ":" in artifact.url else artifact.url.rpartition("/")[2]

@@ -19,11 +19,19 @@ if TYPE_CHECKING:
     from registry_client.installer.installer import HostStatus, Installer
 
 
+_EXCHANGE = {
+    "atomic": "a plugin's folder is replaced in one step",
+    "renames": "a plugin's folder is replaced by two renames, and is missing between them",
+}
+
+
 def verify_installed(state: State, plugin_ids: list[str]) -> None:
     """Prove installed plugins from signature to files, and say what is wrong with which. Exit code 6 if anything is."""
     with progress_bars(state.output) as bars:
-        checked, plan = state.installer(bars).verify(plugin_ids)
+        installer = state.installer(bars)
+        checked, plan = installer.verify(plugin_ids)
     output = state.output
+    publishers = {item.plugin.id: item.plugin.publisher for item in installer.installed()}
     for one in checked:
         for warning in one.warnings:
             output.warn(f"{one.id} {one.version}: {warning}")
@@ -34,6 +42,8 @@ def verify_installed(state: State, plugin_ids: list[str]) -> None:
                 "id": one.id,
                 "version": one.version,
                 "signed": one.signed,
+                "publisher": publishers.get(one.id),
+                "proof": _proof(one),
                 "status": one.status or None,
                 "verified": not one.problems,
                 "problems": list(one.problems),
@@ -43,7 +53,7 @@ def verify_installed(state: State, plugin_ids: list[str]) -> None:
         ],
         "changes": [change_json(change) for change in plan.changes],
     }
-    lines = [line for one in checked for line in _checked_lines(one, output)]
+    lines = [line for one in checked for line in _checked_lines(one, publishers.get(one.id) or "", output)]
     output.result(document, [*(change_line(change, output) for change in plan.changes), *lines])
     bad = [one.id for one in checked if one.problems]
     if bad:
@@ -58,17 +68,34 @@ def verify_installed(state: State, plugin_ids: list[str]) -> None:
                 "what is blocked stays disabled until its registry lifts the block; 'plugin remove ID' removes it"
             )
         raise typer.Exit(VerificationError.exit_code)
-    output.note(
-        f"{text.counted(len(checked), 'plugin')}, each as it was installed"
-        if checked
-        else "nothing is installed"
-    )
+    _note_proofs(checked, output)
 
 
-def _checked_lines(one: Checked, output: Output) -> list[str]:
+def _proof(one: Checked) -> str | None:
+    """What was proven: `signature`, from the publisher's signature to every file; `lock`, only the files, against the lock."""
+    if one.problems:
+        return None
+    return "signature" if one.signed else "lock"
+
+
+def _note_proofs(checked: list[Checked], output: Output) -> None:
+    """Say what it was that was proven, of how many."""
+    signed = sum(one.signed for one in checked)
+    others = len(checked) - signed
+    if not checked:
+        output.note("nothing is installed")
+    if signed:
+        output.note(f"{text.counted(signed, 'plugin')} proven, from the publisher's signature to every file")
+    if others:
+        output.note(f"{text.counted(others, 'unsigned plugin')} compared with what was locked, no more")
+
+
+def _checked_lines(one: Checked, publisher: str, output: Output) -> list[str]:
     colour = output.coloured
     mark = "" if one.signed else text.paint(UNSIGNED, "yellow", enabled=colour)
-    good = "unchanged" if not one.signed else "verified"
+    good = "unchanged since it was locked"
+    if one.signed:
+        good = f"verified, signed by {text.clean(publisher)}"
     verdict = (
         text.paint("NOT VERIFIED", "red", enabled=colour)
         if one.problems
@@ -98,6 +125,7 @@ def project_status(installer: Installer, output: Output) -> tuple[dict[str, Any]
         "unsigned": list(standing.unsigned),
         "outOfStep": list(standing.out_of_step),
         "lockProblems": list(standing.lock_problems),
+        "exchange": str(standing.exchange),
         "changes": [change_json(change) for change in standing.plan.changes],
     }
     for problem in standing.lock_problems:
@@ -117,6 +145,7 @@ def _status_lines(installer: Installer, standing: HostStatus, output: Output) ->
             ("project", text.clean(str(project.path))),
             ("plugins", f"{len(standing.installed)} in {text.clean(str(project.host.folder))}"),
             ("lock", "; ".join(standing.lock_problems) or f"answers {project.path.name}"),
+            ("exchange", _EXCHANGE[standing.exchange]),
             ("out of step", ", ".join(standing.out_of_step)),
             ("unsigned", ", ".join(standing.unsigned)),
             *(

@@ -116,13 +116,21 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
     return Environment(
         registry=env.get(REGISTRY, ""),
         root=env.get(ROOT, ""),
-        home=Path(home).expanduser() if home else None,
+        home=expanded(home) if home else None,
         allow_dev_keys=env.get(ALLOW_DEV_KEYS, ""),
         completing=_COMPLETE in env,
         colour=_colour(env),
         netrc=Path(env["NETRC"]) if env.get("NETRC") else None,
         tokens={n: value for n, value in env.items() if value and (n == TOKEN or n.startswith(f"{TOKEN}_"))},
     )
+
+
+def expanded(text: str) -> Path:
+    """The path with the home directory in place of `~`; as it is where nobody has that home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def _colour(env: Mapping[str, str]) -> bool | None:

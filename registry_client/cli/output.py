@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from registry_client.errors import RegistryError
 
+FAILED = 1
 BROKEN_PIPE = 141
 INTERRUPTED = 130
 USAGE = 2
@@ -54,20 +55,20 @@ class Output:
     @property
     def width(self) -> int | None:
         """Columns of the terminal that results go to; None where they go to a file or a program."""
-        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        return shutil.get_terminal_size().columns if _is_terminal(sys.stdout) else None
 
     @property
     def shows_progress(self) -> bool:
         """Whether someone watches stderr."""
-        return not self.as_json and sys.stderr.isatty()
+        return not self.as_json and _is_terminal(sys.stderr)
 
     @property
     def interactive(self) -> bool:
         """Whether someone can be asked: a terminal on stdin and on stderr, and no document was wanted."""
-        return not self.as_json and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+        return not self.as_json and _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
 
-    def _wants_colour(self, stream: TextIO) -> bool:
-        return stream.isatty() if self._colour is None else self._colour
+    def _wants_colour(self, stream: TextIO | None) -> bool:
+        return _is_terminal(stream) if self._colour is None else self._colour
 
     def warn(self, message: str) -> None:
         """Something the user should know; said once."""
@@ -85,7 +86,13 @@ class Output:
     def ask(self, question: str) -> bool:
         """Ask on stderr whether to go on; anything but y or yes, and the end of the input, means no."""
         self._write(sys.stderr, f"{clean(question)} [y/N] ")
-        answer = sys.stdin.readline()
+        try:
+            answer = sys.stdin.readline()
+        except (OSError, UnicodeError):  # the terminal is gone, or what was typed is no text
+            answer = ""
+        except KeyboardInterrupt:
+            self._write(sys.stderr, "\n")
+            raise
         if not answer.endswith("\n"):
             self._write(sys.stderr, "\n")
         return answer.strip().lower() in {"y", "yes"}
@@ -132,11 +139,13 @@ class Output:
         )
 
     def _document(self, document: dict[str, Any]) -> None:
-        unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        unicode = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
         self._write(sys.stdout, json.dumps(document, ensure_ascii=not unicode, indent=2) + "\n")
 
-    def _write(self, stream: TextIO, text: str) -> None:
-        """Write all of a text now. A reader that went away is no error worth words."""
+    def _write(self, stream: TextIO | None, text: str) -> None:
+        """Write all of a text now. A stream that was closed, or whose reader went away, is no error worth words."""
+        if stream is None:  # whoever started the command closed it
+            return
         for change in self.filters:
             text = change(text)
         try:
@@ -147,10 +156,25 @@ class Output:
                 stream.write(text.encode(encoding, "replace").decode(encoding))
             stream.flush()
         except BrokenPipeError as e:
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), stream.fileno()
-            )  # so that Python's last flush is quiet too
+            _silence(stream)
             raise StopRun(BROKEN_PIPE) from e
+        except OSError as e:  # such as a full disk behind a redirection
+            _silence(stream)
+            if stream is sys.stdout:  # a result is missing; words about it are not
+                self._say("error", "red", f"the output cannot be written ({e.strerror or e})")
+                raise StopRun(FAILED) from e
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal; one that was closed is not."""
+    return stream is not None and stream.isatty()
+
+
+def _silence(stream: TextIO) -> None:
+    """Let a stream that cannot be written lead nowhere, so that Python's last flush is quiet too."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def error_json(kind: str, message: str, hint: str, exit_code: int) -> dict[str, Any]:

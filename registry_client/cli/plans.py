@@ -118,9 +118,12 @@ def _brought(plan: Plan, kind: str) -> list[str]:
 
 def _change_lines(change: Change, output: Output, *, dry_run: bool) -> list[str]:
     lines = [change_line(change, output)]
+    moved = moved_text(change)
+    if moved:
+        lines.append(f"    {text.paint(moved, 'yellow', enabled=output.coloured)}")
     asked = change.new_permissions
     if asked:
-        label = "permissions" if change.before is None else "new permissions"
+        label = "new permissions" if change.more else "permissions"
         shown = text.paint(", ".join(map(text.clean, asked)), "bold", enabled=output.coloured)
         lines.append(f"    {label}: {shown}")
     if dry_run:
@@ -149,6 +152,37 @@ def _versions(change: Change) -> str:
     before = change.before.version if change.before is not None else ""
     after = change.after.version if change.after is not None else ""
     return f"{before} -> {after}" if before and after and before != after else after or before
+
+
+def moved_text(change: Change) -> str:
+    """That a plugin comes from another publisher or place than until now; empty if it does not."""
+    before, after = change.before, change.after
+    if before is None or after is None or _place(before) == _place(after):
+        return ""
+    if before.source == after.source:
+        return f"publisher: {text.clean(before.publisher or '-')} -> {text.clean(after.publisher or '-')}"
+    return f"source: {source_text(before)} -> {source_text(after)}"
+
+
+def _place(plugin: LockedPlugin) -> tuple[object, ...]:
+    """Who publishes a plugin, and where; not which tag or commit it is."""
+    source = plugin.source
+    return plugin.publisher, source.model_copy(update={"ref": None, "commit": None})
+
+
+def consent_lines(plan: Plan) -> list[str]:
+    """What the owner is asked to accept: who asks for which permissions more."""
+    lines = []
+    for change in plan.asks_for_more:
+        who = f"{change.id} {_versions(change)}"
+        if change.after is not None and not change.after.signed:
+            who += UNSIGNED
+        asks = "asks for more permissions" if change.before is not None else "is brought along and asks for permissions"
+        lines.append(f"{who} {asks}: {', '.join(map(text.clean, change.new_permissions))}")
+        moved = moved_text(change)
+        if moved:
+            lines.append(f"  {moved}")
+    return lines
 
 
 def changelog_lines(changelogs: Iterable[tuple[str, str]], indent: str = "") -> list[str]:

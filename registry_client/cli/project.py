@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from registry_client.cli.env import expanded
 from registry_client.cli.options import (
     AcceptPermissions,
     AllowUnsigned,
@@ -18,7 +19,7 @@ from registry_client.cli.options import (
     complete_installed,
     complete_wanted,
 )
-from registry_client.cli.plans import lock_changes, show_plan
+from registry_client.cli.plans import consent_lines, lock_changes, show_plan
 from registry_client.cli.progress import progress_bars
 from registry_client.cli.state import State, parse_applications, state_of
 from registry_client.errors import ConfigError, DocumentError
@@ -111,14 +112,14 @@ def _root(state: State, given: Path | None, project: Path) -> str:
     from registry_client.client import read_root
     from registry_client.installer.project import absolute
 
-    chosen = given or state.root or (Path(state.environment.root) if state.environment.root else None)
-    if chosen is None:
+    chosen = str(given or state.root or state.environment.root)
+    if not chosen:
         raise ConfigError(
             "a registry is given, but no root of trust for it",
             hint="Get metadata/1.root.json from the registry's maintainers over a channel you trust, "
             "then: plugin init --registry URL --root FILE.",
         )
-    path = absolute(chosen.expanduser())
+    path = absolute(expanded(chosen))
     read_root(path)
     if path.is_relative_to(project.parent):
         return path.relative_to(project.parent).as_posix()
@@ -337,11 +338,8 @@ def _consent(state: State, bars: Bars | None, *, unsigned: bool, permissions: bo
     def ask(plan: Plan) -> bool:
         if bars is not None:
             bars.stop()
-        for change in plan.asks_for_more:
-            version = change.after.version if change.after is not None else ""
-            state.output.note(
-                f"{change.id} {version} asks for more permissions: {', '.join(change.new_permissions)}"
-            )
+        for line in consent_lines(plan):
+            state.output.note(line)
         return state.output.ask("Accept?")
 
     return Consent(

@@ -51,4 +51,12 @@ def _usage_error(output: Output, error: Exception, name: str) -> int:
     if type(error).__name__ == "NoArgsIsHelpError" and not output.as_json:
         output.help(message)
         return USAGE
+    option = getattr(error, "option_name", None)
+    if ctx is not None and ctx.parent is not None and option in _options(ctx.parent.command):
+        hint = f"{option} stands before the command: {name} {option} … {ctx.info_name}."
+        return output.failure("Usage", message, hint, USAGE)
     return output.failure("Usage", message, f"See '{command} --help'.", USAGE)
+
+
+def _options(command: object) -> set[str]:
+    return {option for parameter in getattr(command, "params", ()) for option in parameter.opts}

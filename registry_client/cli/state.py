@@ -216,7 +216,7 @@ class State:
 
     def _environment_root(self) -> Path:
         if self.environment.root:
-            return Path(self.environment.root).expanduser()
+            return env.expanded(self.environment.root)
         raise ConfigError(
             "no root of trust is pinned, so nothing that a registry says could be verified",
             hint="Get metadata/1.root.json from the registry's maintainers over a channel you trust, then "

@@ -51,7 +51,7 @@ def plan_adopt(ctx: Context, folder_name: str, *, unsigned: bool) -> Planned:
     )
     others = [p for p in old.plugins if p.id != plugin.id]
     lock = old.model_copy(update={"plugins": (*others, plugin), "wanted": wished(project)})
-    planned = plan_from_lock(ctx, lock, old, (), text=project.text, only=plugin.id)
+    planned = plan_from_lock(ctx, lock, old, (), text=project.text, only={plugin.id})
     return Planned(planned, How(adopting=frozenset({plugin.id})))
 
 

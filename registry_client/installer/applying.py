@@ -251,10 +251,17 @@ def _installed(ctx: Context, change: Change, old: Installed | None, *, stripped:
             "plugin": change.after,
             "installedAt": ctx.now(),
             "stripped": stripped,
-            "disabled": old.disabled if old is not None else None,
+            "disabled": _still_disabled(old, change.after),
             "previous": previous,
         }
     )
+
+
+def _still_disabled(old: Installed | None, after: LockedPlugin | None) -> Disabled | None:
+    """What its owner disabled stays so. Another version than the blocked one is loaded: blocked ones are not installed."""
+    if old is None or old.disabled is None or after is None:
+        return None
+    return None if old.disabled.by == "block" and not same_content(old.plugin, after) else old.disabled
 
 
 def _files(ctx: Context, plan: Plan) -> dict[Path, bytes]:

@@ -35,7 +35,7 @@ class Limits:
     """How much an archive may hold.
 
     Attributes:
-        entries: files and folders.
+        entries: files and folders; and as many folders again that only stand in the paths of others.
         size: bytes of all contents together.
         path: characters of an entry's whole path; each name in it has those of `portable.MAX_NAME`.
         depth: names in a path.
@@ -172,18 +172,28 @@ class Layout:
     folders: list[str]
     top: str
 
+    def place(self, entry: Entry, name: str) -> str:
+        """The path of a file below the plugin's folder. Raises InstallError for one that was not there when it was arranged."""
+        path = entry.path.removeprefix(self.top)
+        if (
+            self.files.get(path) != entry.size
+        ):  # a tar is read twice, and only the first time was all of it looked at
+            raise refused(name, entry.path, "was changed while the archive was read")
+        return path
 
-def arrange(entries: Sequence[Entry], name: str, *, strip: bool) -> Layout:
+
+def arrange(entries: Sequence[Entry], name: str, *, strip: bool, limits: Limits = DEFAULT) -> Layout:
     """Decide where entries go, and refuse those that stand in each other's way.
 
     Args:
         entries: what the archive holds.
         name: the archive.
         strip: whether one top folder that holds everything is left out.
+        limits: how much it may hold.
 
     Raises:
         UnsafePathError: two entries have one name, or names that some file system takes for one, or one that is reserved.
-        InstallError: there is no file.
+        InstallError: there is no file, or there are too many folders.
     """
     top = _top(entries) if strip else ""
     files: dict[str, int] = {}
@@ -201,6 +211,8 @@ def arrange(entries: Sequence[Entry], name: str, *, strip: bool) -> Layout:
             known = first.setdefault(folded(part), part)
             if known != part:
                 raise unsafe(name, entry.path, f"{shown(part)} differs from {shown(known)} only in case")
+        if len(first) > 2 * limits.entries:  # each entry may stand in many folders that no entry names
+            raise refused(name, "", f"holds more than {limits.entries} folders")
         if path in files or (not entry.folder and path in folders) or any(a in files for a in ancestors):
             raise unsafe(name, entry.path, "another entry has the same name")
         folders.update(dict.fromkeys(ancestors))
@@ -292,6 +304,6 @@ def entries(archive: Path, name: str, limits: Limits = DEFAULT) -> Iterator[tupl
         InstallError: the archive breaks a rule; UnsafePathError where a name does.
     """
     with open_archive(archive, name, limits) as reader:
-        layout = arrange(reader.entries(), name, strip=not is_wheel(name))
+        layout = arrange(reader.entries(), name, strip=not is_wheel(name), limits=limits)
         for entry, pieces in reader.contents():
-            yield entry.path[len(layout.top) :], entry.size, pieces
+            yield layout.place(entry, name), entry.size, pieces

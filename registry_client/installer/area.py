@@ -180,6 +180,18 @@ class Area:
                     f"{self.root}: is a link; the installer's own folder must be a real one",
                     hint="Remove the link. Plugins and installer must be in one file system.",
                 )
+            for folder in (
+                self.archives,
+                self.manifests,
+                self.downloads,
+                self.staging,
+                self.disabled("x").parent,
+            ):
+                if exists(folder) and not is_real_folder(folder):
+                    raise InstallError(
+                        f"{folder}: is a link or a file; the installer's own folders must be real ones",
+                        hint="Remove it. What it leads to is not touched.",
+                    )
             lock = FileLock(self.root / "lock", timeout=timeout, thread_local=False)
             try:
                 lock.acquire()

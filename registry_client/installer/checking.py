@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from registry_client.errors import InstallError, RegistryError
 from registry_client.installer.applying import held_blocks, held_manifest
+from registry_client.installer.disk import exists
 from registry_client.installer.fetch import has_archive
 from registry_client.installer.folder import read_folder
 from registry_client.installer.plan import Action, Change, Found
@@ -60,6 +61,10 @@ def check_installed(ctx: Context, installed: Installed) -> Checked:
             problems.append(str(e))
     else:
         warnings.append(f"unsigned: nobody vouches for it (from {plugin.source.kind})")
+    if installed.disabled is not None and _is_loaded(ctx, plugin.id):
+        problems.append(
+            f"{ctx.area.active(plugin.id)}: stands where the host loads it, although it is disabled"
+        )
     problems += check_files(ctx, installed)
     return Checked(plugin.id, plugin.version, plugin.signed, status, tuple(problems), tuple(warnings))
 
@@ -150,11 +155,19 @@ def block_changes(ctx: Context, record: Record) -> list[Change]:
         reason = f"blocked ({worst.action}): {worst.reason}"
         if worst.action is BlockAction.UNINSTALL and ctx.project.updates.uninstall_blocked:
             changes.append(Change(plugin_id, Action.REMOVE, installed.plugin, None, reason=reason))
-        elif installed.disabled is None:
+        elif installed.disabled is None or _is_loaded(ctx, plugin_id):
             changes.append(
                 Change(plugin_id, Action.DISABLE, installed.plugin, installed.plugin, reason=reason)
             )
     return changes
+
+
+def _is_loaded(ctx: Context, plugin_id: str) -> bool:
+    """Whether something stands where the host loads a plugin from, whatever the record says."""
+    try:
+        return exists(ctx.area.active(plugin_id))
+    except OSError:
+        return True
 
 
 def discover(folder: Path, recorded: Iterable[str]) -> list[Found]:

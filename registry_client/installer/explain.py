@@ -195,26 +195,24 @@ class _Told:
         self.lines += _outcome(plugin_id, needs)
 
     def _chain(self, parent: Candidate) -> None:
-        """Say why a version is there at all."""
-        key = parent.id, parent.version
-        if key in self._chained:
-            return
-        self._chained.add(key)
-        bringing = [
-            (need, above) for need, above in self._edges[parent.id] if parent.version in need.admitted
-        ]
-        if not bringing:
-            return
-        need, above = min(
-            bringing,
-            key=lambda edge: (
-                0 if edge[1] is None else self.depth.get(edge[1].id, 0) + 1,
-                edge[0].ask.asked_by,
-            ),
-        )
-        if above is not None:
-            self._chain(above)
-        self._say(_sentence([(need, above)], where=False))
+        """Say why a version is there at all: who brought it in, from plugins.toml down."""
+        steps: list[Edge] = []
+        above: Candidate | None = parent
+        while above is not None and (above.id, above.version) not in self._chained:
+            self._chained.add((above.id, above.version))
+            version = above.version
+            bringing = [edge for edge in self._edges[above.id] if version in edge[0].admitted]
+            if not bringing:
+                break
+            steps.append(min(bringing, key=self._nearness))
+            above = steps[-1][1]
+        for step in reversed(steps):
+            self._say(_sentence([step], where=False))
+
+    def _nearness(self, edge: Edge) -> tuple[int, str]:
+        """Sorts those first who are fewer steps away from plugins.toml."""
+        need, above = edge
+        return 0 if above is None else self.depth.get(above.id, 0) + 1, need.ask.asked_by
 
     def _say(self, line: str) -> None:
         if line not in self.lines:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registry_client.errors import NotFoundError
+from registry_client.names import in_range
 
 if TYPE_CHECKING:
-    from registry_client.installer.lockfile import Lock, LockedPlugin
+    from collections.abc import Iterable
+
+    from registry_client.installer.lockfile import Lock, LockedPlugin, LockedSource
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,19 @@ def _leading_to(lock: Lock, plugin_id: str) -> set[str]:
     return found
 
 
+def reachable(lock: Lock, roots: Iterable[str] | None = None) -> set[str]:
+    """The locked plugins that are asked for, all or these, and all that they need."""
+    by_id = lock.by_id
+    ahead = [name for name in (lock.wanted if roots is None else roots) if name in by_id]
+    found = set[str]()
+    while ahead:
+        name = ahead.pop()
+        if name not in found:
+            found.add(name)
+            ahead += [below for below in needs(by_id[name]) if below in by_id]
+    return found
+
+
 def dependants(lock: Lock, plugin_id: str) -> list[Link]:
     """Who needs a plugin directly, with the ranges."""
     return [
@@ -130,3 +146,40 @@ def dependants(lock: Lock, plugin_id: str) -> list[Link]:
         for plugin in lock.plugins
         if plugin_id in needs(plugin)
     ]
+
+
+def contradictions(lock: Lock, default_registry: str) -> list[str]:
+    """What no resolution would have put into a lock: it was edited, or merged by what does not know what it says.
+
+    Everything in it is asked for, or needed by something in it. What is asked for comes from where it is asked for; what is
+    needed comes from the registry of a plugin that needs it, so that no other registry with the same id takes its place.
+
+    Args:
+        lock: the lock.
+        default_registry: where the plugins come from that unsigned ones need.
+    """
+    by_id, reached = lock.by_id, reachable(lock)
+    found = [f"{name} is asked for and not locked" for name in sorted(lock.wanted.keys() - by_id.keys())]
+    found += [f"{name} is locked, and nothing needs it" for name in sorted(by_id.keys() - reached)]
+    registries: dict[str, set[str]] = {}
+    for name in sorted(reached):
+        for below, text in sorted(needs(by_id[name]).items()):
+            registries.setdefault(below, set()).add(by_id[name].source.registry or default_registry)
+            if below not in by_id:
+                found.append(f"{name} needs {below}, which is not locked")
+            elif by_id[below].signed and not in_range(by_id[below].version, text, prereleases=True):
+                found.append(f"{name} needs {below} {text}, and {by_id[below].version} is locked")
+    for name in sorted(reached):
+        source = by_id[name].source
+        if name in lock.wanted:
+            if not answers(lock.wanted[name].source, source):
+                found.append(f"{name} is not locked from where it is asked for")
+        elif source.registry not in registries[name]:
+            found.append(f"{name} is not locked from the registry of what needs it")
+    return found
+
+
+def answers(wanted: LockedSource, found: LockedSource) -> bool:
+    """Whether a plugin comes from where it should; which commit or which version of an index it is does not matter."""
+    ref = wanted.ref if found.kind == "pypi" else found.ref
+    return found.model_copy(update={"commit": None, "ref": ref}) == wanted

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from registry_client.artifacts import file_name
 from registry_client.errors import ConfigError, ConsentError, InstallError
+from registry_client.installer import graph
 from registry_client.installer.lockfile import Lock, LockedArtifact, LockedPlugin, LockedWish, locked_source
 from registry_client.installer.planning import same_content
 from registry_client.installer.project import host_of
@@ -54,16 +55,24 @@ class Wishes:
     Attributes:
         upgrade: True for all plugins, or the ids that may leave their locked versions.
         allow_unsigned: accept unsigned sources that are new, or have new content.
+        keep_unsigned: leave unsigned sources as they are locked, whatever is there now.
+        by_name: whether the owner named those ids, which also takes what a rollback passed over, and other content.
         limits: further ranges by id, that nobody needs but the caller: (range, who says so).
     """
 
     upgrade: bool | Collection[str] = False
     allow_unsigned: bool = False
+    keep_unsigned: bool = False
+    by_name: bool = True
     limits: Mapping[str, tuple[str, str]] | None = None
 
     def upgrades(self, plugin_id: str) -> bool:
         """Whether a plugin may leave its locked version."""
         return self.upgrade if isinstance(self.upgrade, bool) else plugin_id in self.upgrade
+
+    def names(self, plugin_id: str) -> bool:
+        """Whether it was asked for by its id that a plugin leave its locked version."""
+        return not isinstance(self.upgrade, bool) and plugin_id in self.upgrade
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,8 @@ def make_lock(
     from registry_client.installer.solve import Fixed, solve  # noqa: PLC0415  (installing from a lock resolves nothing)
 
     known = old.by_id if old is not None else {}
-    fixed = _fixed(project, unsigned, known, wishes)
+    asked_before = old.wanted if old is not None else {}
+    fixed, kept = _fixed(project, unsigned, known, wishes, asked_before)
     _check_default(project)
     picks = solve(
         _asks(project),
@@ -102,6 +112,7 @@ def make_lock(
         registries.host(),
         locked=known,
         upgrade=wishes.upgrade,
+        by_name=wishes.by_name,
         fixed={
             name: Fixed(name, plugin.version, plugin.requires, plugin.source.kind)
             for name, plugin in fixed.items()
@@ -122,7 +133,7 @@ def make_lock(
             "plugins": tuple(plugins[name] for name in sorted(plugins)),
         }
     )
-    warnings = dict.fromkeys(text for name in sorted(picks) for text in picks[name].warnings)
+    warnings = dict.fromkeys([*kept, *(text for name in sorted(picks) for text in picks[name].warnings)])
     return Locking(lock, picks, tuple(warnings))
 
 
@@ -140,6 +151,7 @@ def out_of_date(project: Project, registries: Registries, lock: Lock | None) -> 
         return [f"there is no {project.lock_path.name}"]
     reasons = []
     now = wished(project)
+    reasons += graph.contradictions(lock, next(iter(project.registries), ""))
     for name in sorted({*now, *lock.wanted}):
         if name not in lock.wanted:
             reasons.append(f"{name} was added to {_PLUGINS_TOML}")
@@ -193,29 +205,58 @@ def _limits(known: Mapping[str, LockedPlugin], wishes: Wishes) -> list[Ask]:
 
 
 def _fixed(
-    project: Project, unsigned: Unsigned, known: Mapping[str, LockedPlugin], wishes: Wishes
-) -> dict[str, LockedPlugin]:
-    """The plugins from elsewhere, packed as they are now."""
-    fixed = {}
+    project: Project,
+    unsigned: Unsigned,
+    known: Mapping[str, LockedPlugin],
+    wishes: Wishes,
+    asked_before: Mapping[str, LockedWish],
+) -> tuple[dict[str, LockedPlugin], list[str]]:
+    """The plugins from elsewhere, packed as they are now; and warnings of those that stay as they are locked instead.
+
+    New content that nobody accepted holds up the others only where it was asked for by its id.
+    """
+    fixed, kept, refused = {}, [], []
+    asked = wished(project)
     for wanted in project.plugins.values():
         if isinstance(wanted.source, RegistrySource):
             continue
         before = known.get(wanted.id)
-        moves = wishes.upgrades(wanted.id) and not isinstance(
-            wanted.source, AdoptedSource
-        )  # which stands where it is
-        stay = None if moves else before
-        plugin = unsigned.pack(wanted, stay)
-        if not wishes.allow_unsigned and (
-            before is None or before.signed or not same_content(before, plugin)
-        ):
-            raise ConsentError(
-                f"{wanted.id}: comes from an unsigned source ({plugin.source.kind}), "
-                f"{'which is new' if before is None or before.signed else 'whose content has changed'}",
-                hint="If you trust it without a publisher's signature: --allow-unsigned.",
-            )
+        before = before if before is not None and not before.signed else None
+        same = asked[wanted.id] == asked_before.get(wanted.id)
+        if wishes.keep_unsigned and same and before is not None:
+            fixed[wanted.id] = before
+            continue
+        adopted = isinstance(wanted.source, AdoptedSource)  # which stands where it is
+        moves = wishes.upgrades(wanted.id) and not adopted
+        plugin = unsigned.pack(wanted, None if moves else known.get(wanted.id))
+        if not wishes.allow_unsigned and (before is None or not same_content(before, plugin)):
+            if before is None or not same or wishes.names(wanted.id):
+                refused.append((wanted.id, str(plugin.source.kind), before is None))
+            else:
+                kept.append(_kept(wanted.id, str(plugin.source.kind)))
+                plugin = before
         fixed[wanted.id] = plugin
-    return fixed
+    if refused:
+        raise _consent_needed(refused)
+    return fixed, kept
+
+
+def _kept(plugin_id: str, kind: str) -> str:
+    return (
+        f"{plugin_id}: its unsigned source ({kind}) has new content, and it stays as locked; "
+        f"to take what is there now: 'plugin upgrade {plugin_id} --allow-unsigned'"
+    )
+
+
+def _consent_needed(refused: Sequence[tuple[str, str, bool]]) -> ConsentError:
+    """The error for unsigned sources that were not accepted: id, kind, and whether it is new, of each."""
+    told = [
+        f"{plugin_id}: comes from an unsigned source ({kind}), {'which is new' if new else 'whose content has changed'}"
+        for plugin_id, kind, new in refused
+    ]
+    return ConsentError(
+        "\n  ".join(told), hint="If you trust it without a publisher's signature: --allow-unsigned."
+    )
 
 
 def _pin(project: Project, registries: Registries, pick: Pick, known: LockedPlugin | None) -> LockedPlugin:

@@ -51,6 +51,18 @@ class Mover:
         receipt = read_receipt(folder) if is_real_folder(folder) else None
         return receipt is not None and (receipt.transaction, receipt.id) == (self._transaction, plugin_id)
 
+    def really_active(self, plugin_id: str) -> Target:
+        """Of a plugin that the record says is disabled, and whose place among the active ones is taken: it was put back.
+
+        Raises:
+            InstallError: something else stands there. OSError: that cannot be seen.
+        """
+        active = self.place(plugin_id, Target.ACTIVE)
+        receipt = read_receipt(active) if is_real_folder(active) else None
+        if receipt is None or receipt.id != plugin_id or exists(self.place(plugin_id, Target.DISABLED)):
+            raise in_the_way(active)
+        return Target.ACTIVE
+
     def prepare(self) -> None:
         """Make the folders that moves need. Raises OSError."""
         (self.folder / _ASIDE).mkdir(parents=True, exist_ok=True)

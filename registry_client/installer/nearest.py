@@ -6,7 +6,7 @@ takes. Whatever does not look as it should is left to `project.py`, which says w
 
 from __future__ import annotations
 
-from os.path import abspath, isdir
+from os.path import abspath, isdir, lexists
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def find_project(start: Path) -> Path | None:
 
 
 def named_project(given: Path) -> Path:
-    """The plugins.toml that someone named: the file, or the one in a folder. It need not be there.
+    """The plugins.toml that someone named: the file, or the one in a folder. It need not be there, nor need the folder.
 
     Raises:
         ConfigError: a relative path, and there is no folder that it starts from.
@@ -46,7 +46,9 @@ def named_project(given: Path) -> Path:
         raise ConfigError(
             f"{given}: cannot be found ({e})", hint="Give the project's path from the top."
         ) from e
-    return path / PROJECT_NAME if isdir(path) else path  # noqa: PTH112  (Path.is_dir raises where one may not look)
+    # os.path's functions: those of Path raise where one may not look.
+    is_file = lexists(path) and not isdir(path)  # noqa: PTH112
+    return path if is_file or (path.suffix == ".toml" and not isdir(path)) else path / PROJECT_NAME  # noqa: PTH112
 
 
 def read_registries(path: Path) -> dict[str, RegistryConfig]:

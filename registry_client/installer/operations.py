@@ -13,11 +13,12 @@ from registry_client.installer.lockfile import Lock
 from registry_client.installer.locking import Wishes, make_lock, out_of_date, wished
 from registry_client.installer.plan import Action, Change, Plan
 from registry_client.installer.planning import packages_of, plan_changes
-from registry_client.installer.project import parse_project
+from registry_client.installer.project import host_of, parse_project
 from registry_client.installer.project_model import Wanted
 from registry_client.installer.sources import RegistrySource
 from registry_client.installer.updates import choose_automatic, with_changelogs
 from registry_client.names import in_range, parse_version
+from registry_client.resolve import unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -100,7 +101,7 @@ def plan_remove(ctx: Context, reopen: Callable[[Project], Context], plugin_ids: 
                 hint="See who needs it: 'plugin why ID'. Folders that nobody recorded: 'plugin discover'.",
             )
         project = parse_project(without_plugin(project.text, plugin_id, project), project.path)
-    made = make_lock(project, reopen(project).registries, ctx.unsigned, old, Wishes())
+    made = make_lock(project, reopen(project).registries, ctx.unsigned, old, Wishes(keep_unsigned=True))
     kept = sorted(set(plugin_ids) & set(made.lock.by_id))
     warnings = [f"{name} stays: {_needed_by(made.lock, name).strip(' ()')}" for name in kept]
     return Planned(plan_from_lock(ctx, made.lock, old, (*made.warnings, *warnings), text=project.text))
@@ -164,6 +165,12 @@ def plan_automatic(ctx: Context) -> Planned:
         raise ConfigError(
             f"{ctx.project.lock_path}: there is no lock yet", hint="Run 'plugin install' once, by hand."
         )
+    wrong = graph.contradictions(old, next(iter(ctx.project.registries), ""))
+    if wrong:
+        raise ConfigError(
+            f"{ctx.project.lock_path}: contradicts itself: {'; '.join(wrong)}",
+            hint="Run 'plugin install', by hand.",
+        )
     made, waiting = choose_automatic(ctx, old)
     lock, warnings = (made.lock, made.warnings) if made is not None else (old, ())
     return Planned(replace(plan_from_lock(ctx, lock, old, warnings, only_known=True), waiting=waiting))
@@ -179,9 +186,10 @@ def plan_rollback(ctx: Context, plugin_id: str, version: str | None) -> Planned:
     installed = _installed(ctx, plugin_id)
     target = next((p for p in installed.previous if version in {None, p.version}), None)
     if target is None:
-        kept = ", ".join(plugin.version for plugin in installed.previous) or "none"
+        kept = ", ".join(plugin.version for plugin in installed.previous)
+        what = f"version {version} is not" if version else "no earlier version is"
         raise NotFoundError(
-            f"{plugin_id}: {f'version {version}' if version else 'no earlier version'} is not kept on this machine (kept: {kept})",
+            f"{plugin_id}: {what} kept on this machine{f' (kept: {kept})' if kept else ''}",
             hint=f"From the registry: 'plugin add {plugin_id}=={version or 'VERSION'}'.",
         )
     refuse_blocked(ctx, target)
@@ -191,17 +199,31 @@ def plan_rollback(ctx: Context, plugin_id: str, version: str | None) -> Planned:
             f"{ctx.project.lock_path}: does not hold {plugin_id}", hint="Run 'plugin install' first."
         )
     now = installed.plugin
+    wish = old.wanted.get(plugin_id)
+    place = wish.source if wish is not None else old.by_id[plugin_id].source
+    if not graph.answers(place, target.source):
+        raise ConfigError(
+            f"{plugin_id} {target.version}: came from {target.source.kind} {target.source.registry or ''}".rstrip()
+            + ", and the project has it from elsewhere now",
+            hint="To have it from there again, say so in plugins.toml, then run 'plugin install'.",
+        )
     newer = parse_version(now.version) > parse_version(target.version)
     target = target.model_copy(update={"passed_over": now.version if newer else None})
     lock = old.model_copy(update={"plugins": tuple(target if p.id == plugin_id else p for p in old.plugins)})
-    _check_fits(lock, target)
-    plan = plan_from_lock(ctx, lock, old, _range_warning(ctx, target), only=plugin_id)
+    _check_fits(ctx.project, lock, target)
+    needed = graph.reachable(lock)
+    dropped = [p.id for p in lock.plugins if p.id not in needed]  # only the newer version needed them
+    lock = lock.model_copy(update={"plugins": tuple(p for p in lock.plugins if p.id in needed)})
+    only = {plugin_id, *dropped}
+    plan = plan_from_lock(ctx, lock, old, _range_warning(ctx, target), only=only, changelogs=False)
     return Planned(plan, How(offline=True))
 
 
-def _check_fits(lock: Lock, target: LockedPlugin) -> None:
+def _check_fits(project: Project, lock: Lock, target: LockedPlugin) -> None:
     by_id = lock.by_id
-    wrong = [
+    missing = unmet(target.requires, host_of(project, install_id=""))
+    wrong = [f"{target.id} {target.version} needs {text}" for text in missing]
+    wrong += [
         f"{link.asked_by} {by_id[link.asked_by].version} needs {target.id} {link.range}"
         for link in graph.dependants(lock, target.id)
         if not in_range(target.version, link.range, prereleases=True)
@@ -215,7 +237,8 @@ def _check_fits(lock: Lock, target: LockedPlugin) -> None:
             )
     if wrong:
         raise ConflictError(
-            f"{target.id} {target.version}: does not fit with the other plugins\n  " + "\n  ".join(wrong),
+            f"{target.id} {target.version}: does not fit with this host and its other plugins\n  "
+            + "\n  ".join(wrong),
             hint="Roll those back first, or choose another version.",
         )
 
@@ -266,8 +289,9 @@ def plan_from_lock(  # noqa: PLR0913  (keyword options, each with a default)
     *,
     text: str | None = None,
     verify: bool = False,
-    only: str | None = None,
+    only: Collection[str] | None = None,
     only_known: bool = False,
+    changelogs: bool = True,
 ) -> Plan:
     """The plan that makes the installed plugins equal to a lock, and does what blocks ask for.
 
@@ -278,8 +302,9 @@ def plan_from_lock(  # noqa: PLR0913  (keyword options, each with a default)
         warnings: what the owner should be told.
         text: plugins.toml as it will be, where it changes.
         verify: compare every file, not only which version each folder says it is.
-        only: change this plugin alone.
+        only: change these plugins alone.
         only_known: install nothing that is neither installed nor needed by an update.
+        changelogs: look up what changes in upgrades; for that registries are asked.
     """
     record = ctx.area.read_record()
     damaged = receipts_differ(ctx, record)
@@ -287,15 +312,17 @@ def plan_from_lock(  # noqa: PLR0913  (keyword options, each with a default)
         damaged |= {name for name, item in record.plugins.items() if check_files(ctx, item)}
     changes = plan_changes(record, lock, old.by_id if old is not None else {}, damaged=damaged)
     if only is not None:
-        changes = tuple(change for change in changes if change.id == only)
+        changes = tuple(change for change in changes if change.id in only)
     if only_known and old is not None:
         unchanged = {name for name, plugin in lock.by_id.items() if old.by_id.get(name) == plugin}
         changes = tuple(c for c in changes if c.id in record.plugins or c.id not in unchanged)
+    if changelogs:
+        changes = with_changelogs(ctx, changes)
     touched = {change.id for change in changes}
     blocked = [c for c in block_changes(ctx, record) if c.id not in touched]
     packages, system = packages_of(lock)
     return Plan(
-        tuple(sorted((*with_changelogs(ctx, changes), *blocked), key=lambda change: change.id)),
+        tuple(sorted((*changes, *blocked), key=lambda change: change.id)),
         lock if lock != old else None,
         text if text != ctx.project.text else None,
         warnings,

@@ -35,6 +35,8 @@ class Change:
         before: what is installed now; None where nothing is.
         after: what will be; None where nothing will.
         new_permissions: what `after` asks for beyond what was accepted before.
+        more: whether they come with what was accepted with less: a later version, or what that one needs. Else the owner
+            has just asked for the plugin, and is shown them.
         changelogs: version and text of each version after `before` up to `after`, newest first; filled for upgrades.
         force: whether the publisher asks to apply it without waiting for consent.
         reason: why, where it is not the owner's wish: a block's reason.
@@ -45,6 +47,7 @@ class Change:
     before: LockedPlugin | None = None
     after: LockedPlugin | None = None
     new_permissions: tuple[str, ...] = ()
+    more: bool = False
     changelogs: tuple[tuple[str, str], ...] = ()
     force: bool = False
     reason: str = ""
@@ -86,8 +89,8 @@ class Plan:
 
     @property
     def asks_for_more(self) -> tuple[Change, ...]:
-        """Changes to plugins that were accepted with fewer permissions."""
-        return tuple(c for c in self.changes if c.before is not None and c.new_permissions)
+        """Changes by which what was accepted before gets more permissions, by itself or by what it brings along."""
+        return tuple(c for c in self.changes if c.more and c.new_permissions)
 
 
 @dataclass(frozen=True)

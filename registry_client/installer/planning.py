@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from registry_client.installer import graph
 from registry_client.installer.plan import Action, Change
 from registry_client.names import parse_version
 
@@ -43,6 +44,8 @@ def plan_changes(
         damaged: installed plugins whose folders are not what was installed.
     """
     wanted = lock.by_id
+    known = {*accepted, *record.plugins}
+    asked_for = graph.reachable(lock, [name for name in lock.wanted if name not in known])
     changes = []
     for plugin_id in sorted({*wanted, *record.plugins}):
         before = record.plugins[plugin_id].plugin if plugin_id in record.plugins else None
@@ -51,7 +54,8 @@ def plan_changes(
         if action is None:
             continue
         base = accepted.get(plugin_id) or before
-        changes.append(Change(plugin_id, action, before, after, new_permissions(base, after)))
+        more = base is not None or plugin_id not in asked_for
+        changes.append(Change(plugin_id, action, before, after, new_permissions(base, after), more))
     return tuple(changes)
 
 
@@ -66,12 +70,17 @@ def _action(before: LockedPlugin | None, after: LockedPlugin | None, *, damaged:
         return Action.REMOVE
     if before is None:
         return Action.INSTALL
-    if same_content(before, after) and before.source.kind == after.source.kind:
+    if same_content(before, after) and _place(before) == _place(after):
         return Action.REINSTALL if damaged else None
     have, want = parse_version(before.version), parse_version(after.version)
     if want == have:
         return Action.REINSTALL
     return Action.UPGRADE if want > have else Action.DOWNGRADE
+
+
+def _place(plugin: LockedPlugin) -> tuple[str, str | None]:
+    """The kind of source, and the registry: the record must name it as plugins.toml does, for its blocks to be found."""
+    return plugin.source.kind, plugin.source.registry
 
 
 def kept_versions(

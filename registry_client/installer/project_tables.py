@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Annotated, Any, Literal
 
@@ -103,7 +104,7 @@ def _platform(value: object) -> object:
 
 def _inner_folder(text: str) -> str:
     check_path(text)
-    if not [part for part in text.split("/") if part not in {"", "."}]:
+    if posixpath.normpath(text).rpartition("/")[2] in {"", ".", ".."}:  # the project's own folder, one above it, the root
         raise ValueError(f"expected a folder of the plugins' own, got {text!r}")
     return text
 

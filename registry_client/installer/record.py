@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from annotated_types import Len
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from registry_client.installer.lockfile import LockedPlugin
 from registry_client.jsontext import MIB, parse_json
@@ -48,6 +48,13 @@ class Record(Document):
     """The version of this format."""
     plugins: Annotated[dict[PluginId, Installed], Field(default_factory=dict)]
     """By id."""
+
+    @model_validator(mode="after")
+    def _own(self) -> Self:
+        for plugin_id, item in self.plugins.items():
+            if any(plugin.id != plugin_id for plugin in (item.plugin, *item.previous)):
+                raise ValueError(f"expected {plugin_id} only under its own id")
+        return self
 
 
 def parse_record(data: bytes, where: str) -> Record:

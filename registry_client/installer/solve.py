@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from registry_client.errors import ConfigError, NotFoundError
+from registry_client.errors import ConfigError, ConflictError, NotFoundError
 from registry_client.installer.backtrack import backtrack
 from registry_client.installer.candidates import (
     PROJECT,
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from registry_client.resolve import Host, VersionInfo
 
 MAX_ROUNDS = 20_000
+MAX_PLUGINS = 2_000
+"""How many plugins one resolution looks at: memory grows with the square, and publishers say what their plugins need."""
 
 __all__ = ["MAX_ROUNDS", "Ask", "Catalogue", "Fixed", "Pick", "solve"]
 
@@ -56,6 +58,7 @@ def solve(  # noqa: PLR0913  (keyword options, each with a default)
     *,
     locked: Mapping[str, LockedPlugin] | None = None,
     upgrade: bool | Collection[str] = False,
+    by_name: bool = True,
     fixed: Mapping[str, Fixed] | None = None,
     limits: Sequence[Ask] = (),
     default_registry: str = "",
@@ -68,8 +71,9 @@ def solve(  # noqa: PLR0913  (keyword options, each with a default)
         catalogue: knows the versions.
         host: who asks.
         locked: the versions in use by id. They stay where they fit and may be used still.
-        upgrade: True: newer versions come first, for all plugins; or for these ids, which then also take versions that a
-            rollback passed over, and a payload that is not the locked one.
+        upgrade: True: newer versions come first, for all plugins; or for these ids.
+        by_name: whether the owner named those ids, which then also take versions that a rollback passed over, and a
+            payload that is not the locked one.
         fixed: plugins from unsigned sources by id; wanted, whether `wanted` says so or not.
         limits: ranges that hold for plugins that are chosen, without asking for them.
         default_registry: where the plugins come from that those of `fixed` need.
@@ -79,12 +83,21 @@ def solve(  # noqa: PLR0913  (keyword options, each with a default)
         The picks by id, sorted.
 
     Raises:
-        NotFoundError: a wanted plugin is in no registry. ConflictError: no versions fit together; says why.
+        NotFoundError: a wanted plugin is in no registry. ConflictError: no versions fit together; says why. Or too many.
         ConfigError: not a range. RegistryError: of the catalogue.
     """
     asks = _checked(wanted, limits)
     search = _Search(
-        asks, catalogue, host, locked or {}, upgrade, fixed or {}, limits, default_registry, max_rounds
+        asks,
+        catalogue,
+        host,
+        locked or {},
+        upgrade,
+        by_name,
+        fixed or {},
+        limits,
+        default_registry,
+        max_rounds,
     )
     search.look_ahead()
     roots = search.roots()
@@ -128,6 +141,7 @@ class _Search:
     host: Host
     locked: Mapping[str, LockedPlugin]
     upgrade: bool | Collection[str]
+    by_name: bool
     fixed: Mapping[str, Fixed]
     limit_asks: Sequence[Ask]
     default_registry: str
@@ -152,6 +166,11 @@ class _Search:
         """The versions of a plugin; None where the registry has no such plugin, or there is no registry."""
         key = ("" if plugin_id in self.fixed else registry), plugin_id
         if key not in self._stocks:
+            if len(self._stocks) >= MAX_PLUGINS:
+                raise ConflictError(
+                    f"plugins.toml asks for plugins that need more than {MAX_PLUGINS} others",
+                    hint="Ask for fewer, or find the one that needs so many: 'plugin info ID'.",
+                )
             self._stocks[key] = self._look_up(*key)
         return self._stocks[key]
 
@@ -164,15 +183,15 @@ class _Search:
             infos = self.catalogue.versions(registry, plugin_id)
         except NotFoundError:
             return None
-        named = not isinstance(self.upgrade, bool) and plugin_id in self.upgrade
+        listed = not isinstance(self.upgrade, bool) and plugin_id in self.upgrade
         return Stock(
             plugin_id,
             registry,
             infos,
             self.host,
             locked=self.locked.get(plugin_id),
-            upgrade=named or self.upgrade is True,
-            named=named,
+            upgrade=listed or self.upgrade is True,
+            named=listed and self.by_name,
         )
 
     def look_ahead(self) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _BLOCK = tarfile.BLOCKSIZE
 _MAX_EXTENSION = 256 * 1024
+_MAX_RECORDS = 256
 _FILES = {tarfile.REGTYPE, tarfile.AREGTYPE}
 _PAX_LOCAL, _PAX_GLOBAL = tarfile.XHDTYPE, tarfile.XGLTYPE
 _KINDS = {
@@ -202,13 +203,19 @@ class _Source:
 def _records(data: bytes) -> dict[str, str] | None:
     """The records of a pax header, each `LENGTH KEY=VALUE` and a line feed (POSIX.1-2017, pax); None if they are not."""
     found: dict[str, str] = {}
-    while data:
-        length, space, _ = data[:8].partition(b" ")
-        if not space or not length.isdigit() or not len(length) + 1 < int(length) <= len(data):
+    at = 0  # the rest is not cut off piece by piece: that would take quadratic time
+    while at < len(data):
+        length, space, _ = data[at : at + 8].partition(b" ")
+        if not space or not length.isdigit() or not len(length) + 1 < int(length) <= len(data) - at:
             return None
-        record, data = data[len(length) + 1 : int(length)], data[int(length) :]
+        record = data[at + len(length) + 1 : at + int(length)]
+        at += int(length)
         key, equals, value = record[:-1].partition(b"=")
         if not equals or record[-1:] != b"\n" or (name := key.decode("utf-8", "replace")) in found:
+            return None
+        if (
+            len(found) == _MAX_RECORDS
+        ):  # nobody writes so many; reading them before each entry would take long
             return None
         found[name] = value.decode("utf-8", "surrogateescape")
     return found

@@ -201,6 +201,8 @@ class Transaction:
         installed = record.plugins.get(move.id)
         if installed is not None:
             recorded = Target.DISABLED if installed.disabled else Target.ACTIVE
+            if recorded is Target.DISABLED is move.target and not move.staged and exists(active):
+                recorded = self._mover.really_active(move.id)
         else:
             recorded = Target.ACTIVE if move.id in adopting else Target.GONE
         if Target.ACTIVE in {recorded, move.target} and exists(active):

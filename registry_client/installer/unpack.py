@@ -65,20 +65,20 @@ def unpack(archive: Path, name: str, into: Path, limits: Limits = DEFAULT) -> Un
         InstallError: it breaks another rule, or the disk refuses.
     """
     with open_archive(archive, name, limits) as reader:
-        layout = arrange(reader.entries(), name, strip=not is_wheel(name))
+        layout = arrange(reader.entries(), name, strip=not is_wheel(name), limits=limits)
         with disk_errors(f"{shown(name)}: cannot be unpacked into {into}"):
             into.mkdir(parents=True, exist_ok=True)
             into.chmod(_FOLDER_MODE)
             for folder in layout.folders:
                 (into / folder).mkdir()
                 (into / folder).chmod(_FOLDER_MODE)
-            return _write(reader, layout, into)
+            return _write(reader, layout, into, name)
 
 
-def _write(reader: Reader, layout: Layout, into: Path) -> Unpacked:
+def _write(reader: Reader, layout: Layout, into: Path, name: str) -> Unpacked:
     size = 0
     for entry, pieces in reader.contents():
-        target = into / entry.path[len(layout.top) :]
+        target = into / layout.place(entry, name)
         # Exclusive: a name that this file system takes for an earlier one is an error, and no link is followed.
         handle = os.open(
             target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), _FILE_MODE

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from registry_client.errors import ConflictError, RegistryError
 from registry_client.installer.locking import Wishes, make_lock
 from registry_client.installer.plan import Action, Change, Waiting
 from registry_client.installer.planning import plan_changes
-from registry_client.names import parse_version
+from registry_client.names import in_range, parse_version
 from registry_client.resolve import Update, choose_update
 from registry_client.status import Status
 
@@ -59,9 +59,13 @@ def offered_update(ctx: Context, plugin: LockedPlugin) -> Update | None:
     infos = ctx.registries.versions(plugin.source.registry, plugin.id)
     update = choose_update(infos, plugin.version, ctx.registries.host())
     passed = plugin.passed_over
-    if update is None or passed is None or parse_version(update.info.version) > parse_version(passed):
+    if update is None or passed is None:
         return update
-    return None
+    over = parse_version(passed)
+    if parse_version(update.info.version) <= over:
+        return None
+    gone_back = update.forced is not None and parse_version(update.forced) <= over
+    return replace(update, forced=None) if gone_back else update
 
 
 def changelogs(ctx: Context, plugin: LockedPlugin, before: str) -> tuple[tuple[str, str], ...]:
@@ -93,13 +97,14 @@ def changelogs(ctx: Context, plugin: LockedPlugin, before: str) -> tuple[tuple[s
 
 def with_changelogs(ctx: Context, changes: Sequence[Change]) -> tuple[Change, ...]:
     """The changes, upgrades with what changed in between and whether they are forced."""
-    from dataclasses import replace  # noqa: PLC0415
-
     told = []
     for change in changes:
         if change.action is Action.UPGRADE and change.before is not None and change.after is not None:
-            update = offered_update(ctx, change.before)
-            text = changelogs(ctx, change.after, change.before.version)
+            try:
+                update = offered_update(ctx, change.before)
+                text = changelogs(ctx, change.after, change.before.version)
+            except RegistryError:  # what is locked may be installed although nobody can say what is offered
+                update, text = None, ()
             told.append(replace(change, changelogs=text, force=update is not None and update.force))
         else:
             told.append(change)
@@ -116,7 +121,7 @@ def outdated(ctx: Context, lock: Lock) -> list[Outdated]:
         [(p.source.registry, p.id) for p in lock.plugins if p.source.registry is not None]
     )
     try:
-        best = make_lock(ctx.project, ctx.registries, ctx.unsigned, lock, _everything(ctx, lock)).lock.by_id
+        best = make_lock(ctx.project, ctx.registries, ctx.unsigned, lock, _everything(lock)).lock.by_id
     except ConflictError as e:
         ctx.warnings.append(str(e))
         best = {}
@@ -146,13 +151,9 @@ def _warn_of_standing(ctx: Context, plugin: LockedPlugin) -> None:
         ctx.warnings.append(f"{plugin.id} {plugin.version}, which is locked, is {standing.status}{reason}")
 
 
-def _everything(ctx: Context, lock: Lock) -> Wishes:
+def _everything(lock: Lock) -> Wishes:
     """Upgrade all that comes from registries; unsigned sources stay as they are locked."""
-    return Wishes(upgrade={p.id for p in lock.plugins if p.signed and not _held(ctx, p)}, allow_unsigned=True)
-
-
-def _held(ctx: Context, plugin: LockedPlugin) -> bool:
-    return plugin.passed_over is not None and offered_update(ctx, plugin) is None
+    return Wishes(upgrade={p.id for p in lock.plugins if p.signed}, by_name=False, keep_unsigned=True)
 
 
 # -- upgrade --auto ---------------------------------------------------------------------------------------------------
@@ -175,29 +176,12 @@ def choose_automatic(ctx: Context, lock: Lock) -> tuple[Locking | None, tuple[Wa
     allowed, reasons = {}, {}
     for plugin_id, update in offers.items():
         limit = _limit(update, policy)
-        if limit is None:
+        if limit is None or (limit and not in_range(update.info.version, limit, prereleases=True)):
             reasons[plugin_id] = f'[updates] auto = "{policy}" does not allow it'
-        else:
+        if limit is not None:
             allowed[plugin_id] = limit
-    locking = None
-    while allowed:
-        wishes = Wishes(
-            upgrade=set(allowed),
-            allow_unsigned=False,
-            limits={name: (text, f'[updates] auto = "{policy}"') for name, text in allowed.items() if text},
-        )
-        try:
-            locking = make_lock(ctx.project, ctx.registries, ctx.unsigned, lock, wishes)
-        except ConflictError as e:
-            locking, refused = None, {next(iter(sorted(allowed))): str(e).splitlines()[0]}
-        else:
-            refused = _refused(ctx, lock, locking, allowed)
-        if not refused:
-            break
-        for plugin_id, reason in refused.items():
-            allowed.pop(plugin_id, None)
-            reasons[plugin_id] = reason
-        locking = None
+    locking, refused = _lock_allowed(ctx, lock, allowed)
+    reasons |= refused
     now = locking.lock.by_id if locking is not None else lock.by_id
     waiting = [
         Waiting(
@@ -212,19 +196,49 @@ def choose_automatic(ctx: Context, lock: Lock) -> tuple[Locking | None, tuple[Wa
     return locking, tuple(waiting)
 
 
+def _lock_allowed(
+    ctx: Context, lock: Lock, limits: Mapping[str, str]
+) -> tuple[Locking | None, dict[str, str]]:
+    """The lock after as many of some updates as may be applied, None for none; and why the others may not.
+
+    Each round without an answer leaves out at least one of them.
+    """
+    why = f'[updates] auto = "{ctx.project.updates.auto}"'
+    allowed = dict(limits)
+    reasons: dict[str, str] = {}
+    while allowed:
+        wishes = Wishes(
+            upgrade=set(allowed),
+            by_name=False,
+            keep_unsigned=True,
+            limits={name: (text, why) for name, text in allowed.items() if text},
+        )
+        try:
+            locking = make_lock(ctx.project, ctx.registries, ctx.unsigned, lock, wishes)
+        except ConflictError as e:
+            refused = {min(allowed): str(e).splitlines()[0]}
+        else:
+            refused = _refused(ctx, lock, locking, allowed)
+            if not refused:
+                return locking, reasons
+        reasons |= refused
+        for plugin_id in refused:
+            allowed.pop(plugin_id, None)
+    return None, reasons
+
+
 def _limit(update: Update, policy: Automatic) -> str | None:
     """The range within which an update may be applied without asking; empty for any; None for not at all."""
     if policy == "none":
         return None
-    if update.force or policy == "all":
+    if policy == "all":
         return ""
     release = update.installed.partition("-")[0]
     major, minor, _ = map(int, release.split("."))
-    if policy == "patch":
-        return f"<{major}.{minor + 1}.0"
-    if policy == "minor":
-        return f"<{major + 1}.0.0"
-    return None
+    limit = {"patch": f"<{major}.{minor + 1}.0", "minor": f"<{major + 1}.0.0"}.get(policy)
+    if update.forced is None or (limit and in_range(update.forced, limit, prereleases=True)):
+        return limit
+    return f"<={update.forced}"  # what is newer still is not forced
 
 
 def _refused(ctx: Context, old: Lock, locking: Locking, allowed: Mapping[str, str]) -> dict[str, str]:
@@ -232,7 +246,7 @@ def _refused(ctx: Context, old: Lock, locking: Locking, allowed: Mapping[str, st
     record = ctx.area.read_record()
     refused: dict[str, str] = {}
     for change in plan_changes(record, locking.lock, old.by_id):
-        if change.before is not None and change.new_permissions:
+        if change.more and change.new_permissions:
             text = f"it asks for more permissions: {', '.join(change.new_permissions)}"
             refused |= dict.fromkeys(_blamed(change.id, locking, allowed), text)
         elif (

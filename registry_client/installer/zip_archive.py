@@ -185,7 +185,7 @@ class ZipReader:
                 for a, b in ((packed, info.compress_size), (size, info.file_size))
             )
         )
-        if not same:
+        if not same or _other_name(self._read(start + name_length, extra_length), info.orig_filename):
             raise self._refused("its header and the archive's directory differ", info.orig_filename)
         return int(start + name_length + extra_length)
 
@@ -242,9 +242,10 @@ class ZipReader:
 
 def _other_name(extra: bytes, raw: str) -> bool:
     """Whether an Info-ZIP Unicode path among the extra fields names something else: some readers would follow it."""
-    while len(extra) >= 4:  # noqa: PLR2004  (tag and length)
-        tag, length = struct.unpack_from("<HH", extra)
-        if tag == _UNICODE_PATH and extra[9 : 4 + length] != raw.encode(errors="surrogateescape"):
+    at = 0
+    while at + 4 <= len(extra):  # tag and length
+        tag, length = struct.unpack_from("<HH", extra, at)
+        if tag == _UNICODE_PATH and extra[at + 9 : at + 4 + length] != raw.encode(errors="surrogateescape"):
             return True
-        extra = extra[4 + length :]
+        at += 4 + length
     return False

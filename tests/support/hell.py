@@ -50,6 +50,17 @@ def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
     return info
 
 
+def two_names() -> bytes:
+    """A ZIP whose local header, other than its directory, gives the entry a Unicode path: what reads as a stream follows it."""
+    data = zipped(OK)
+    name = len(OK[0])
+    field = struct.pack("<BL", 1, zlib.crc32(OK[0].encode())) + b"../escaped"
+    extra = struct.pack("<HH", 0x7075, len(field)) + field
+    start = struct.unpack_from("<L", data, data.rfind(END) + 16)[0] + len(extra)
+    data = data[:28] + struct.pack("<H", len(extra)) + data[30 : 30 + name] + extra + data[30 + name :]
+    return changed(data, END, 16, struct.pack("<L", start))
+
+
 def pax(records: dict[str, str], then: tuple[str, bytes] = OK, *, everywhere: bool = False) -> bytes:
     """A tar with an extended header, before one file or for all."""
     buffer = io.BytesIO()

@@ -66,7 +66,9 @@ class Writes:
         if event == "ctypes.dlsym":
             if arguments[1] in _CALLS:
                 self.step()
-        elif (event in _EVENTS or (event == "open" and arguments[2] & _WRITING)) and self._below(arguments[0]):
+        elif (event in _EVENTS or (event == "open" and arguments[2] & _WRITING)) and self._below(
+            arguments[0]
+        ):
             self.step()
 
     def _below(self, path: object) -> bool:
@@ -153,7 +155,7 @@ class Trial:
 
     def plugins(self) -> dict[str, dict[str, bytes] | None]:
         """What stands at each place that a plugin can have, without receipts, which name transactions."""
-        found = {}
+        found: dict[str, dict[str, bytes] | None] = {}
         for place in (self.area.folder, self.area.root / "disabled"):
             for folder in sorted(place.iterdir()) if place.is_dir() else []:
                 if folder.name != ".registry":
