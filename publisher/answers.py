@@ -19,6 +19,14 @@ Style = Literal["basic", "chat", "dashboard"]
 
 TEMPLATES, DATABASES, STYLES = get_args(TemplateName), get_args(Database), get_args(Style)
 _MAX_LINE = 200
+# Global variables of browsers that a container of this name would break, or would be broken by: assigning `location` leaves the page.
+_BROWSERS = frozenset({
+    *("alert", "atob", "blur", "btoa", "caches", "close", "closed", "confirm", "console", "crypto", "document", "escape", "eval"),
+    *("event", "external", "fetch", "find", "focus", "frames", "history", "length", "location", "menubar"),
+    *("name", "navigation", "navigator", "open", "opener", "origin", "parent", "performance", "print", "prompt"),
+    *("scheduler", "screen", "scroll", "scrollbars", "self", "status", "statusbar", "stop", "toolbar", "top", "undefined"),
+    *("unescape", "window"),
+})  # fmt: skip
 _NOT_ONE_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -119,5 +127,11 @@ def check_answers(answers: Answers) -> Answers:
     if (answers.template, answers.id) == ("wordpress", "uninstall"):
         raise ConfigError(
             "ID: uninstall.php has a meaning of its own in WordPress", hint="For example uninstall-plugin."
+        )
+    container = answers.id.replace("-", "").replace("_", "")
+    if answers.template == "remote-ui" and container in _BROWSERS:
+        raise ConfigError(
+            f"ID: the host finds this plugin as the global variable {container!r}, which browsers have already",
+            hint=f"For example {answers.id}-plugin.",
         )
     return replace(answers, author=author, name=name)

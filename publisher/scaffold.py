@@ -114,8 +114,9 @@ def update(folder: Path, environ: Mapping[str, str], source: str | None = None) 
     """
     copier = _copier()
     answers = _read_answers(folder / ANSWERS)
-    recorded = answers.get("_src_path")
-    if not isinstance(recorded, str) or not isinstance(answers.get("_commit"), str):
+    recorded, commit = answers.get("_src_path"), answers.get("_commit")
+    # To Git, what begins with a hyphen is an option.
+    if not isinstance(recorded, str) or not isinstance(commit, str) or commit.startswith("-"):
         raise ConfigError(f"{folder / ANSWERS}: names no template", hint=_ANSWERS_HINT)
     where = source or recorded
     env = _git_settings(where, recorded, environ)
@@ -130,7 +131,7 @@ def update(folder: Path, environ: Mapping[str, str], source: str | None = None) 
             unsafe=False,
         )
     after = _read_answers(folder / ANSWERS)
-    return Update(answers["_commit"], str(after.get("_commit")), tuple(_conflicts(folder)))
+    return Update(commit, str(after.get("_commit")), tuple(_conflicts(folder)))
 
 
 def _move(made: Path, place: Path) -> None:

@@ -119,6 +119,12 @@ def with_php_version(data: bytes, version: str, where: str) -> bytes:
     return changed
 
 
+def stable_tag(data: bytes) -> str | None:
+    """What a readme.txt has as `Stable tag:`, in lower case; None where there is no such line."""
+    match = _STABLE_TAG.search(data)
+    return None if match is None else match[1].decode(errors="replace").strip().lower()
+
+
 def with_stable_tag(data: bytes, version: str) -> bytes:
     """A readme.txt with another `Stable tag:`; without one it stays as it is."""
     match = _STABLE_TAG.search(data)
@@ -196,4 +202,4 @@ def _read(path: Path, limit: int | None = None) -> bytes:
     return data
 
 
-__all__ = ["header_field", "main_file", "with_php_version", "with_stable_tag", "with_version"]
+__all__ = ["header_field", "main_file", "stable_tag", "with_php_version", "with_stable_tag", "with_version"]

@@ -151,6 +151,10 @@ class ConsentError(InstallError):
     """What an operation would change needs its owner's consent: more permissions, or an unsigned source."""
 
 
+class ReadOnlyError(InstallError):
+    """The plugins folder cannot be written: what is there can be looked at, and nothing changed."""
+
+
 class HookError(InstallError):
     """A host's own hook failed. Before the change: nothing was changed. After it: the change stands."""
 

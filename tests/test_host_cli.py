@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +17,15 @@ from support import host as support
 from support.host import HostBench, newer
 from support.plugin_bench import REPOSITORY
 
-from registry_client.cli import app
+from registry_client.catalogue import CatalogueEntry
+from registry_client.cli import app, plans
 from registry_client.cli.env import Environment, process_variables
 from registry_client.cli.output import Output
 from registry_client.cli.search import parse_plain
 from registry_client.cli.state import State
+from registry_client.installer import exchange
+from registry_client.installer.lockfile import LockedPlugin
+from registry_client.installer.plan import Action, Change, Plan
 
 template, host, project = support.template, support.host, support.project
 PLAN = {
@@ -88,6 +94,7 @@ def test_looking_in_json(project: HostBench) -> None:
         "outdated": [],
         "current": [{"id": name, "installed": "1.0.0"} for name in ("calendar", "core", "sms")],
         "failed": [],
+        "unsigned": [],
         "warnings": [],
     }
     assert project.json("discover")["found"] == []
@@ -204,7 +211,7 @@ def test_more_permissions_are_asked_for_on_a_terminal(project: HostBench, answer
     newer(project)
     run = project.run("upgrade", answer=answer)
     assert project.installed()["sms"] == f"sms {version}"
-    assert "sms 1.1.0 asks for more permissions: sms:send\nAccept? [y/N] " in run.err
+    assert "sms 1.0.0 -> 1.1.0 asks for more permissions: sms:send\nAccept? [y/N] " in run.err
     assert "Accept" not in run.out
     assert run.code == (0 if version == "1.1.0" else 8)
 
@@ -341,7 +348,7 @@ def test_verify_takes_files_and_plugins(project: HostBench) -> None:
     (artifact,) = project.world.folder.glob("artifacts/sha256/*/sms-1.0.0.zip")
     shutil.copy(artifact, project.folder / "sms-1.0.0.zip")
     assert "the artifact of sms 1.0.0" in project.run("verify", "sms-1.0.0.zip").out
-    assert project.run("verify", "sms").out == "sms 1.0.0: verified\n"
+    assert project.run("verify", "sms").out == "sms 1.0.0: verified, signed by acme\n"
     shutil.copy(artifact, project.folder / "sms")
     assert "sms: verified, the artifact of sms 1.0.0" in project.run("verify", "sms", "sms==1.0.0").out
 
@@ -668,3 +675,307 @@ def test_colours_and_escapes(project: HostBench, monkeypatch: pytest.MonkeyPatch
     run = project.run("add", "sms")
     assert "\x1b[32m+\x1b[0m \x1b[1msms\x1b[0m 1.0.0" in run.out
     assert "\x1b" not in json.dumps(project.json("list"))
+
+
+# -- streams, terminals, and who writes on them ---------------------------------------------------------------------
+
+
+def _shell(host: HostBench, line: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell, `plugin` in it being the command."""
+    line = line.replace("plugin ", f"'{sys.executable}' -m registry_client.cli.main ")
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY), **variables}
+    return subprocess.run(
+        ["/bin/sh", "-c", line], cwd=host.folder, env=environ, capture_output=True, check=False, text=True
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+@pytest.mark.parametrize(
+    ("line", "code", "out", "err"),
+    [
+        ("plugin list >&-", 0, "", "1 plugin\n"),
+        ("plugin list --json >&-", 0, "", ""),
+        ("plugin list 2>&-", 0, "core  1.0.0  main (acme)\n", ""),
+        ("plugin list <&- >&- 2>&-", 0, "", ""),
+        ("plugin why nowhere 2>&-", 7, "", ""),
+        ("plugin list 2>/dev/full", 0, "core  1.0.0  main (acme)\n", ""),
+        ("plugin why nowhere 2>/dev/full", 7, "", ""),
+        ("plugin list >/dev/full", 1, "", "error: the output cannot be written (No space left on device)\n"),
+        ("plugin list --json >/dev/full", 1, "", "error: the output cannot be written (No space left on device)\n"),
+        ("plugin list >/dev/full 2>&1", 1, "", ""),
+    ],
+)  # fmt: skip
+def test_streams_that_take_nothing(project: HostBench, line: str, code: int, out: str, err: str) -> None:
+    """Closed ones are not written; a full disk costs a result, which is said, or words, which is not."""
+    project.add("core")
+    run = _shell(project, line)
+    assert (run.returncode, run.stdout, run.stderr) == (code, out, err)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PLUGIN_REGISTRY_HOME": "~nobody-of-this-name/x"},
+        {"PLUGIN_REGISTRY_URL": "http://127.0.0.1:9", "PLUGIN_REGISTRY_ROOT": "~nobody-of-this-name/x"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"COLUMNS": "x", "TERM": "dumb"},
+    ],
+)
+def test_odd_environments(project: HostBench, variables: dict[str, str]) -> None:
+    """Nobody's home, no UTF-8, no width: an error or an answer, never a traceback."""
+    project.add("calendar")
+    for command in ("tree", "search", "verify --json", "upgrade --dry-run"):
+        run = _shell(project, f"plugin {command}", **variables)
+        assert run.returncode in {0, 3}, run.stderr
+        assert "Traceback" not in run.stderr
+
+
+FORGED = "old\nhint: run evil\r\x1b[2J\u2028error: \u202eforged"
+
+
+def test_nobody_forges_lines(project: HostBench) -> None:
+    """Reasons have line breaks and escapes as their authors like; none becomes a line of the command's own."""
+    project.add("core", "sms")
+    project.set_status("sms", "1.0.0", "deprecated", reason=FORGED)
+    project.block("core", "<2", "disable", FORGED)
+    for command in ("verify", "list", "status", "outdated", "upgrade", "enable core", "info core", "add sms==1.0.0",
+        "versions core", "changelog sms 0.1.0", "install"):  # fmt: skip
+        run = project.run(*command.split())
+        said = run.out + run.err
+        assert "run evil" in said or command in {"upgrade", "install", "changelog sms 0.1.0"}
+        assert not [line for line in said.splitlines() if line.startswith(("hint: run", "error:  forged"))], (
+            said
+        )
+        assert not [c for c in said if not c.isprintable() and c != "\n"]
+
+
+class _Typed(io.StringIO):
+    """A terminal on which something is typed that cannot be read."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self._error = error
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self, _size: int | None = -1) -> str:  # type: ignore[override]  # (typeshed: two bases disagree)
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error", [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), OSError(5, "Input/output error")]
+)  # fmt: skip
+def test_an_answer_that_cannot_be_read_is_no(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are no text, or a terminal that is gone."""
+    monkeypatch.setattr(sys, "stdin", _Typed(error))
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert Output(as_json=False, colour=None).ask("Accept?") is False
+
+
+def test_an_interrupted_question_ends_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said next begins a line of its own."""
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stdin", _Typed(KeyboardInterrupt()))
+    monkeypatch.setattr(sys, "stderr", said)
+    with pytest.raises(KeyboardInterrupt):
+        Output(as_json=False, colour=None).ask("Accept?")
+    assert said.getvalue() == "Accept? [y/N] \n"
+
+
+# -- what an owner is shown -----------------------------------------------------------------------------------------
+
+
+def _plugin(publisher: str | None = "acme", version: str = "1.0.0", **members: Any) -> LockedPlugin:
+    source = {"kind": "registry", "registry": "main"}
+    digest = "sha256:" + "0" * 64 if publisher else None
+    plugin = {
+        "id": "sms",
+        "version": version,
+        "source": source,
+        "publisher": publisher,
+        "payloadDigest": digest,
+    }
+    return LockedPlugin.model_validate({**plugin, **members})
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (_plugin(version="1.1.0"), ""),
+        (_plugin("globex", "1.1.0"), "publisher: acme -> globex"),
+        (_plugin(source={"kind": "registry", "registry": "other"}), "source: main (acme) -> other (acme)"),
+        (
+            _plugin(None, source={"kind": "path", "path": "../x"}, artifact={"name": "sms.zip", "digest": "sha256:" + "1" * 64, "size": 1}),
+            "source: main (acme) -> path ../x",
+        ),
+    ],
+)  # fmt: skip
+def test_another_publisher_is_shown(after: LockedPlugin, said: str) -> None:
+    """Where a version comes from someone else than the one before, the plan and the question say so."""
+    change = Change("sms", Action.UPGRADE, _plugin(), after, ("sms:send",), more=True)
+    plan = Plan((change,))
+    assert plans.moved_text(change) == said
+    lines = plans.plan_lines(plan, Output(as_json=False, colour=False))
+    assert (f"    {said}" in lines) is bool(said)
+    assert (f"  {said}" in plans.consent_lines(plan)) is bool(said)
+
+
+def test_what_is_brought_along_is_asked_for(project: HostBench) -> None:
+    """A new dependency's permissions are part of the question."""
+    project.add("core")
+    project.publish("core", "1.1.0", requires={"plugins": {"sms": ">=1"}})
+    run = project.run("upgrade", answer="n\n")
+    assert run.err.startswith("sms 1.0.0 is brought along and asks for permissions: sms:read\nAccept? [y/N] ")
+    assert (run.code, project.installed()) == (8, {"core": "core 1.0.0"})
+
+
+def test_status_says_how_folders_are_exchanged(project: HostBench) -> None:
+    """In one step where the file system can."""
+    project.add("core")
+    way = project.json("status")["project"]["exchange"]
+    assert way == str(exchange.way(project.plugins))
+    line = {"atomic": "is replaced in one step", "renames": "is replaced by two renames"}[way]
+    assert line in project.run("status").out
+
+
+def test_verify_says_what_was_proven(project: HostBench) -> None:
+    """From a signature, or only against the lock; in JSON with the publisher, and nothing where something is wrong."""
+    theme(project)
+    project.add("core", "sms")
+    project.add("../theme", "--allow-unsigned")
+    (project.plugins / "sms" / "main.py").write_text("changed")
+    run = project.run("verify")
+    assert run.out.splitlines()[0] == "core 1.0.0: verified, signed by acme"
+    assert run.out.splitlines()[-1] == "theme 0.1.0 (unsigned): unchanged since it was locked"
+    found = [
+        (one["id"], one["proof"], one["publisher"]) for one in project.run("verify", "--json").json["plugins"]
+    ]
+    assert found == [("core", "signature", "acme"), ("sms", None, "acme"), ("theme", "lock", None)]
+
+
+def theme(host: HostBench, text: str = "theme") -> None:
+    """A folder with an unsigned plugin."""
+    folder = host.folder.parent / "theme"
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").write_text('{"id": "theme", "name": "Theme", "version": "0.1.0"}')
+    (folder / "main.py").write_text(text)
+
+
+def test_new_unsigned_content_holds_nothing_else_up(project: HostBench) -> None:
+    """Unless it is asked for by its id, it stays as locked, with a warning that names it and the way to have it."""
+    theme(project)
+    project.add("core")
+    project.add("../theme", "--allow-unsigned")
+    theme(project, "new")
+    project.publish("core", "1.0.1")
+    outdated = project.run("outdated")
+    assert outdated.err.endswith("not looked up, being unsigned: theme\n")
+    assert project.json("outdated")["unsigned"] == ["theme"]
+    run = project.run("upgrade")
+    assert (run.code, run.out) == (0, "~ core 1.0.0 -> 1.0.1\n")
+    assert "'plugin upgrade theme --allow-unsigned'" in run.err
+    assert project.run("add", "sms").code == 0
+    assert project.installed()["theme"] == "theme"
+    assert project.run("upgrade", "theme").code == 8
+    assert project.run("upgrade", "theme", "--allow-unsigned").code == 0
+    assert project.installed()["theme"] == "new"
+
+
+def test_all_unsigned_sources_are_named(project: HostBench) -> None:
+    """Each that is not accepted, in one error."""
+    theme(project)
+    other = shutil.copytree(project.folder.parent / "theme", project.folder.parent / "widget")
+    (other / "manifest.json").write_text('{"id": "widget", "name": "Widget", "version": "0.1.0"}')
+    run = project.run("add", "../theme", "../widget")
+    assert run.code == 8
+    assert [line.split(":")[-2].strip() for line in run.err.splitlines()[:2]] == ["theme", "widget"]
+
+
+def test_looking_writes_nothing(project: HostBench) -> None:
+    """Neither in the project nor among what the installer keeps; a dry run of what comes from registries neither."""
+    project.add("calendar", "sms")
+    newer(project)
+
+    def tree() -> dict[str, tuple[int, int]]:
+        found = sorted(project.folder.rglob("*"))
+        return {
+            str(path): (path.lstat().st_mtime_ns, path.lstat().st_size) for path in found if not path.is_dir()
+        }
+
+    before = tree()
+    for command in ("list", "tree", "why core", "discover", "lock --check", "search", "outdated", "status", "verify",
+        "changelog core", "upgrade --dry-run", "upgrade --auto --dry-run", "remove sms --dry-run", "lock --dry-run",
+        "install --dry-run", "rollback sms --dry-run", "add core --dry-run"):  # fmt: skip
+        project.run(*command.split())
+        assert tree() == before, command
+
+
+def test_options_of_the_command_line_after_the_command(project: HostBench) -> None:
+    """The message says where they belong."""
+    run = project.run("list", "--project", ".")
+    assert (run.code, run.err.splitlines()[-1]) == (
+        2,
+        "hint: --project stands before the command: plugin --project … list.",
+    )
+    assert project.run("list", "--nope").err.endswith("hint: See 'plugin list --help'.\n")
+
+
+def test_a_project_in_a_folder_that_is_not_there_yet(host: HostBench) -> None:
+    """Is made by `init`; what ends in .toml is a file, whatever its name."""
+    assert host.json("--project", "new/one", "init")["project"] == str(host.folder / "new/one/plugins.toml")
+    assert host.json("--project", "new/other.toml", "init")["project"] == str(host.folder / "new/other.toml")
+    assert host.run("--project", "new", "list").code == 3
+    assert host.run("--project", "new/one", "list").code == 0
+
+
+def test_nested_projects(project: HostBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest one counts; a folder of that name is none."""
+    project.add("core")
+    inner = project.folder / "inner"
+    assert project.run("--project", "inner", "init").code == 0
+    (inner / "deep" / "plugins.toml").mkdir(parents=True)
+    monkeypatch.chdir(inner / "deep")
+    assert project.json("list")["project"] == str(inner / "plugins.toml")
+    monkeypatch.chdir(project.folder)
+    assert [one["id"] for one in project.json("list")["plugins"]] == ["core"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_offers_ids_only(project: HostBench, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    """A catalogue line whose id is a command of the shell is not offered; what can be disabled is, without network."""
+    project.add("core")
+    entries = [
+        CatalogueEntry(name, "Name", "1.0.0", "x")
+        for name in ("calendar", "c$(touch x)", "c'; touch x", "c d")
+    ]
+    monkeypatch.setattr("registry_client.catalogue.parse_catalogue", lambda *_: entries)
+    monkeypatch.setattr(
+        "registry_client.store.Store.read_view", lambda _: SimpleNamespace(catalogue="sha256:" + "0" * 64)
+    )
+    monkeypatch.setattr("registry_client.store.Store.read_object", lambda *_: b"{}")
+    project.server.reset_counters()
+    for line, found in (("plugin add c", "calendar"), ("plugin disable ", "core")):
+        monkeypatch.setenv("_PLUGIN_COMPLETE", f"complete_{shell}")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", "2")
+        monkeypatch.setenv("_TYPER_COMPLETE_ARGS", line)
+        monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+        out = project.run().out
+        assert out == (f"_arguments '*: :((\"{found}\"))'\n" if shell == "zsh" else f"{found}\n")
+    assert project.server.requests == 0
+
+
+def test_a_token_is_never_shown(project: HostBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with -v, not in errors, not in JSON."""
+    monkeypatch.setenv("PLUGIN_REGISTRY_READ_TOKEN", "s3cr3t-t0ken")
+    for arguments in (
+        ["add", "sms"],
+        ["verify"],
+        ["status"],
+        ["search"],
+        ["add", "nowhere"],
+        ["outdated", "--json"],
+    ):
+        run = project.run("-v", *arguments)
+        assert "s3cr3t" not in run.out + run.err

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +21,7 @@ from registry_client.errors import (
     HookError,
     InstallError,
     NotFoundError,
+    ReadOnlyError,
     RegistryError,
     YankedError,
 )
@@ -514,3 +519,140 @@ def test_remote_plugin_is_recorded(host: HostProject) -> None:
     manifest = json.loads((host.plugins / "acme-remote" / ".plugin" / "manifest.json").read_bytes())
     assert manifest["ui"]["expose"] == "./App"
     assert host.installer().verify()[0][0].problems == ()
+
+
+def test_asked_for_again_keeps_its_range(host: HostProject) -> None:
+    """A bare wish for what is there changes nothing: its owner chose that range."""
+    host.installer().add(["acme-notes>=1,<1.1"])
+    host.publish("acme-notes", "1.1.0", permissions=["notes.read"])
+    assert host.installer().add(["acme-notes"]).changes == ()
+    assert 'acme-notes = ">=1,<1.1"' in host.toml
+    assert host.versions() == {"acme-notes": "1.0.0"}
+
+
+def test_rollback_below_the_range_states_it(host: HostProject) -> None:
+    """plugins.toml follows where its range leaves the version out, so that the project goes on working."""
+    host.installer().add(["acme-notes"])
+    host.publish("acme-notes", "1.1.0", permissions=["notes.read"])
+    host.installer().add(["acme-notes>=1.1"])
+    host.installer().rollback("acme-notes")
+    assert 'acme-notes = "==1.0.0"' in host.toml
+    assert any("loosen that" in warning for warning in host.warnings)
+    assert host.installer().install(frozen=True).changes == ()
+    host.installer().add(["acme-calendar"])
+    assert host.versions() == {"acme-calendar": "1.0.0", "acme-notes": "1.0.0"}
+
+
+def test_rollback_goes_back_only(host: HostProject) -> None:
+    """Twice is two versions back, never forwards again; forwards only by name."""
+    host.installer().add(["acme-notes"])
+    for version in ("1.1.0", "1.2.0"):
+        host.publish("acme-notes", version, permissions=["notes.read"])
+        host.installer().upgrade()
+    for expected in ("1.1.0", "1.0.0"):
+        host.installer().rollback("acme-notes")
+        assert host.versions() == {"acme-notes": expected}
+    with pytest.raises(NotFoundError, match="no earlier version is kept"):
+        host.installer().rollback("acme-notes")
+    host.installer().rollback("acme-notes", "1.2.0")
+    assert host.versions() == {"acme-notes": "1.2.0"}
+
+
+def test_what_was_gone_back_from_is_told(host: HostProject) -> None:
+    """`upgrade` and `outdated` say why nothing newer comes, and how it would."""
+    host.installer().add(["acme-notes"])
+    host.publish("acme-notes", "1.1.0", permissions=["notes.read"])
+    host.installer().upgrade()
+    host.installer().rollback("acme-notes")
+    for look in (host.installer().upgrade, host.installer().outdated):
+        host.warnings.clear()
+        look()
+        assert any("gone back from 1.1.0; 'plugin upgrade acme-notes'" in text for text in host.warnings)
+
+
+def test_removing_needs_no_registry(host: HostProject) -> None:
+    """What is blocked, or whose registry is gone, can be removed all the same."""
+    host.installer().add(["acme-calendar"])
+    host.online = False
+    plan = host.installer().remove(["acme-calendar"])
+    assert done(plan) == ["remove acme-calendar 1.0.0", "remove acme-notes 1.0.0"]
+    assert host.locked() == {}
+
+
+def test_a_blocked_plugin_does_not_stop_the_others(host: HostProject) -> None:
+    """It stays locked, set aside; the rest of the project is added to and upgraded."""
+    host.publish("acme-other")
+    host.installer().add(["acme-notes", "acme-other"])
+    host.world.block("acme-notes", "<2", "disable", "Unsafe.")
+    host.world.register()
+    host.publish("acme-other", "1.1.0")
+    host.publish("acme-third")
+    assert done(host.installer().upgrade()) == ["disable acme-notes 1.0.0", "upgrade acme-other 1.1.0"]
+    assert done(host.installer().add(["acme-third"])) == ["install acme-third 1.0.0"]
+    assert host.versions() == {"acme-other": "1.1.0", "acme-third": "1.0.0"}
+    assert any("acme-notes 1.0.0 is blocked; it stays locked" in text for text in host.warnings)
+    shutil.rmtree(host.plugins)  # a machine where it is not set aside yet refuses it
+    with pytest.raises(YankedError, match="Unsafe"):
+        host.installer().install()
+
+
+def test_verify_misses_what_is_locked(host: HostProject) -> None:
+    """A plugins folder that is gone is not in order."""
+    host.installer().add(["acme-calendar"])
+    shutil.rmtree(host.plugins)
+    checked, _ = host.installer().verify()
+    assert [(c.id, c.problems) for c in checked] == [
+        ("acme-calendar", ("is locked, and not installed",)),
+        ("acme-notes", ("is locked, and not installed",)),
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="permissions are taken away in a forked child")
+def test_plugins_that_may_only_be_read(host: HostProject, tmp_path: Path) -> None:
+    """A deployment whose plugins folder is read-only can be verified, looked at, and installed where nothing is to be done."""
+    host.installer().add(["acme-calendar"])
+    host.publish("acme-notes", "1.1.0", permissions=["notes.read"])
+
+    def look() -> None:
+        assert all(not checked.problems for checked in host.installer().verify()[0])
+        assert host.installer().status().exchange is None
+        assert host.installer().install(frozen=True).changes == ()
+        assert done(host.installer().upgrade(dry_run=True)) == ["upgrade acme-notes 1.1.0"]
+        with pytest.raises(ReadOnlyError, match="cannot be written"):
+            host.installer().upgrade()
+
+    before = snapshot(host.folder)
+    as_reader(look, tmp_path, writable=tmp_path / "home")
+    assert snapshot(host.folder) == before
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def as_reader(look: Callable[[], None], top: Path, *, writable: Path) -> None:
+    """Run something as somebody who may read everything, but write only in one folder."""
+    nobody = 65534
+    for path in (top, *top.parents):
+        if path.is_relative_to(tempfile.gettempdir()) and path != Path(tempfile.gettempdir()):
+            path.chmod(path.stat().st_mode | 0o055)
+    for path in top.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for path in (writable, *writable.rglob("*")):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            if os.geteuid() == 0:
+                os.setuid(nobody)
+            look()
+            code = 0
+        except BaseException:  # noqa: BLE001  (the child must end here, whatever it was)
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    for path in top.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.installs import HostProject, done
 
-from registry_client.errors import ConflictError, ConsentError
+from registry_client.errors import ConflictError, ConsentError, InstallError, RegistryError
 from registry_client.installer.installer import Consent
 
 
@@ -203,3 +203,65 @@ def test_what_was_gone_back_from_stays_away(tmp_path: Path, policy: str) -> None
     ]
     assert host.versions() == host.locked() == {"acme-notes": "1.0.0"}
     assert done(host.installer().upgrade(["acme-notes"])) == ["upgrade acme-notes 1.0.1"]  # asked for by name
+
+
+def test_disabled_by_its_owner_while_blocked(host: HostProject) -> None:
+    """Who disables a plugin that a block has disabled already does not find it enabled once the block is lifted."""
+    host.installer().add(["acme-notes"])
+    host.world.block("acme-notes", "<2", "disable", "Unsafe.")
+    host.world.register()
+    assert done(host.installer().verify()[1]) == ["disable acme-notes 1.0.0"]
+    assert done(host.installer().disable(["acme-notes"])) == ["disable acme-notes 1.0.0"]
+    assert host.installer().disable(["acme-notes"]).changes == ()
+    host.world.unblock("acme-notes")
+    host.world.register()
+    assert host.installer().verify()[1].changes == ()
+    assert host.versions() == {}
+    host.installer().enable(["acme-notes"])
+    assert host.versions() == {"acme-notes": "1.0.0"}
+
+
+@pytest.mark.parametrize("name", ["plugins.lock", "plugins/.registry/installed.json"])
+def test_files_of_a_newer_version_of_this_program(host: HostProject, name: str) -> None:
+    """It is told apart from damage: nobody is sent to delete what a newer version can read."""
+    host.installer().add(["acme-notes"])
+    path = host.folder / name
+    path.write_text(path.read_text().replace('"schemaVersion": 1', '"schemaVersion": 2'))
+    with pytest.raises(RegistryError, match="is 2; this version of the program knows 1 only") as caught:
+        host.installer().install()
+    assert "newer version" in caught.value.hint
+
+
+def test_verify_looks_at_what_hosts_read(host: HostProject) -> None:
+    """A plugin's copy of its manifest says where a host loads it from, so it must be the signed one, and stand alone there."""
+    host.world.publish("acme-remote", "1.0.0")
+    host.world.register()
+    host.installer().add(["acme-notes", "acme-remote"])
+    assert [c.problems for c in host.installer().verify()[0]] == [(), ()]
+    changed = host.plugins / "acme-remote" / ".plugin" / "manifest.json"
+    changed.write_bytes(changed.read_bytes().replace(b"https://", b"https://evil."))
+    (host.plugins / "acme-notes" / ".plugin" / "hidden.py").write_text("x")
+    (host.plugins / "acme-notes" / ".registry").mkdir()
+    (host.plugins / "acme-notes" / ".registry" / "hidden.py").write_text("x")
+    notes, remote = host.installer().verify()[0]
+    assert notes.problems == (".plugin/hidden.py: was added", ".registry/hidden.py: was added")
+    assert len(remote.problems) == 1
+    assert remote.problems[0].startswith(".plugin/manifest.json: is not the signed manifest")
+    assert done(host.installer().install(verify=True)) == [
+        "reinstall acme-notes 1.0.0",
+        "reinstall acme-remote 1.0.0",
+    ]
+    assert [c.problems for c in host.installer().verify()[0]] == [(), ()]
+
+
+def test_a_link_among_the_plugins(host: HostProject, tmp_path: Path) -> None:
+    """It is named, and not adopted: nothing behind it is read."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "secret").write_text("x")
+    host.plugins.mkdir()
+    (host.plugins / "acme-link").symlink_to(elsewhere)
+    assert [item.folder.name for item in host.installer().discover()] == ["acme-link"]
+    with pytest.raises(InstallError, match="is a link"):
+        host.installer().adopt("acme-link", consent=Consent(unsigned=True))
+    assert not (host.plugins / ".registry" / "archives").exists()

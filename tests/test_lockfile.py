@@ -150,7 +150,11 @@ def test_an_incomplete_lock_is_refused(changes: dict[str, Any], words: str) -> N
         (b"[]", "expected a JSON object"),
         (b'{"kind": "lock", "kind": "lock"}', "stands twice"),
         (b'{"kind": "manifest", "schemaVersion": 1}', "input should be 'lock'"),
-        (b'{"kind": "lock", "schemaVersion": 2}', "input should be 1"),
+        (b'{"kind": "lock", "schemaVersion": 0}', "input should be 1"),
+        (
+            b'{"kind": "lock", "schemaVersion": 2, "plugins": {}}',
+            "is 2; this version of the program knows 1 only",
+        ),
         (document(SIGNED, SIGNED), "each plugin once"),
         (b" " * (LOCK_LIMIT + 1), "at most"),
     ],

@@ -120,6 +120,8 @@ def test_all_answers_are_used(tmp_path: Path) -> None:
         (["new", "sms", "--registry", "registry"], "--registry: 'registry' is not OWNER/REPO"),
         (["new", "sms", "--registry", 'a/b"\n  evil: 1'], "is not OWNER/REPO"),
         (["new", "uninstall", "--template", "wordpress"], "uninstall-plugin"),
+        (["new", "location", "--template", "remote-ui"], "which browsers have already"),
+        (["new", "his-tory", "--template", "remote-ui"], "For example his-tory-plugin."),
         (["new", "sms", "--template-source", "x"], "--template-source goes with --update"),
         (["new", "--update", "sms", "--db", "mongo"], "--update and --db exclude each other"),
         (["new", "--update", "sms", "--output", "x"], "given twice"),
@@ -182,7 +184,8 @@ def test_into_the_folder_one_is_in(
 def test_into_the_folder_one_is_in_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that cannot be put there takes those before it along."""
     monkeypatch.chdir(tmp_path)
-    rename, moved = Path.rename, []
+    rename = Path.rename
+    moved: list[Path] = []
 
     def failing(self: Path, target: Path) -> Path:
         if target.parent == tmp_path and len(moved) == 3:
@@ -572,6 +575,7 @@ def test_the_recorded_version_is_needed(templates: Templates, plugin: Path) -> N
         ("_src_path: 7\n_commit: v1", "names no template"),
         ("_src_path: 'ext::touch x'\n_commit: v1", "is not a Git remote"),
         ("_src_path: '--upload-pack=touch x'\n_commit: v1", "is not a Git remote"),
+        ("_src_path: https://git.example/x.git\n_commit: --orphan=x", "names no template"),
         ("_src_path: https://user:secret@git.example/x.git\n_commit: v1", "carries a credential"),
         ("# " + "x" * 70_000, "more than 65536 bytes"),
     ],

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from publisher.adapters import Folder, MemoryFiles, detect
+from publisher.adapters import Folder, MemoryFiles, detect, repository_name
 from publisher.cli.main import main
 from publisher.source import load_source, with_versions
 from publisher.source_file import find_source
@@ -50,7 +51,7 @@ def test_names_that_adapters_do_not_read(tmp_path: Path, capsys: pytest.CaptureF
     assert err.count("$.artifacts[0].pack") == 4
     assert "we:ird.php: its name holds ':'" in err
     assert main(["pack", str(tmp_path), "--json"]) == 9
-    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "Publish"
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "Pack"
 
 
 def test_a_manifest_too_long_to_be_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,3 +108,42 @@ def test_links_out_of_the_folder(tmp_path: Path) -> None:
     (folder / "plugin.json").symlink_to(outside)
     with pytest.raises(ConfigError, match="leads out of the plugin's folder"):
         with_versions(load_source(folder / "plugin.json"), "2.0.0")
+
+
+MANY = b'{"name": "x", "title": "X", ' + b",".join(b'"m%d": 1' % number for number in range(20_000)) + b"}"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"x.php": PHP, "readme.txt": b"==" + b"\n" * 500_000},
+        {"x.php": PHP, "readme.txt": b"== a" + b" " * 500_000},
+        {"x.php": PHP, "readme.txt": b"== Changelog ==\n= a" + b" =" * 250_000},
+        {"manifest.json": MANY},
+        {"plugin.json": PLUGIN, "requirements.txt": b"-e .\n" * 50_000},
+        {"plugin.json": PLUGIN, "requirements.txt": b"a" + b" " * 250_000 + b"-"},
+        {
+            "pyproject.toml": b"[tool.plugin]\n[project]\n"
+            + b"".join(b"m%d=1\n" % number for number in range(40_000))
+        },
+    ],
+    ids=["readme lines", "readme spaces", "releases", "members", "options", "spaces", "toml"],
+)
+def test_time_grows_with_the_size_only(files: dict[str, bytes]) -> None:
+    """What may be read is read in a second or two; with its square, this would take minutes."""
+    began = time.process_time()
+    found = detect(MemoryFiles(files)).convert
+    assert found is not None
+    found("repo")
+    assert time.process_time() - began < 5
+
+
+def test_the_repository_in_a_file_of_blank_lines(tmp_path: Path) -> None:
+    """The same for Git's own settings, whatever their line ends."""
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "config").write_bytes(
+        b"\n" * 60_000 + b'[remote "origin"]\r\n\turl = https://a.example/board.git\r\n'
+    )
+    began = time.process_time()
+    assert repository_name(tmp_path) == "board"
+    assert time.process_time() - began < 5

@@ -74,11 +74,13 @@ class Draft:
     raw: dict[str, Any] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    _noted: set[Note] = field(default_factory=set, repr=False, compare=False)
 
     def note(self, path: str, message: str) -> None:
         """Say what became of a value."""
         found = Note(path, message)
-        if found not in self.notes:
+        if found not in self._noted:  # not in the list: a manifest may have tens of thousands of members
+            self._noted.add(found)
             self.notes.append(found)
 
     def problem(self, path: str, message: str) -> None:

@@ -10,8 +10,8 @@ from registry_client.jsontext import KIB
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ORIGIN = re.compile(r'^\s*\[remote "origin"\]\s*$(?P<body>[^\[]*)', re.MULTILINE)
-_URL = re.compile(r"^\s*url\s*=\s*(\S+)\s*$", re.MULTILINE)
+_ORIGIN = re.compile(r'^[ \t]*\[remote "origin"\][ \t]*\r?$(?P<body>[^\[]*)', re.MULTILINE)
+_URL = re.compile(r"^[ \t]*url[ \t]*=[ \t]*(\S+)[ \t]*\r?$", re.MULTILINE)
 
 
 def repository_name(folder: Path) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from publisher.adapters.draft import Converted, Draft, identify, make_id, misfit, title
 from publisher.adapters.files import is_inner, read_text
 from publisher.adapters.values import bound, put_author, put_license, put_url, put_version, texts
-from publisher.wordpress import header_field, with_php_version, with_stable_tag
+from publisher.wordpress import header_field, stable_tag, with_php_version, with_stable_tag
 from registry_client.errors import ConfigError
 from registry_client.jsontext import KIB, MIB
 from registry_client.models.base import LongText, ShortText
@@ -56,8 +56,9 @@ _NOT_CARRIED = {
 _README_KEYS = frozenset(
     {"tags", "requires at least", "requires php", "license", "stable tag", "license uri"}
 )
-_SECTION = re.compile(r"^==\s*([^=].*?)\s*==\s*$", re.MULTILINE)
-_RELEASE = re.compile(r"^=\s*([^=].*?)\s*=\s*$", re.MULTILINE)
+# Bounded: with \s*, which takes line ends too, the time would grow with the square of the length.
+_SECTION = re.compile(r"^==[ \t]{0,40}([^=\s].{0,200}?)[ \t]{0,40}==[ \t]*$", re.MULTILINE)
+_RELEASE = re.compile(r"^=[ \t]{0,40}([^=\s].{0,200}?)[ \t]{0,40}=[ \t]*$", re.MULTILINE)
 _LINE = re.compile(r"([A-Za-z][A-Za-z ]{0,40}?)[ \t]*:[ \t]*(.*)")
 
 
@@ -114,8 +115,8 @@ def convert(files: SourceFiles, path: str, *, repository: str) -> Converted:
         changed = {path: with_php_version(data, version, path)}
         if files.exists(README):
             before = files.read(README, _MAX_README)
-            tag = _stable_tag(before)
-            changed |= {} if tag is None or tag == "trunk" else {README: with_stable_tag(before, version)}
+            if stable_tag(before) not in {None, "trunk"}:
+                changed[README] = with_stable_tag(before, version)
         return changed
 
     def changelog(version: str) -> str | None:
@@ -123,11 +124,6 @@ def convert(files: SourceFiles, path: str, *, repository: str) -> Converted:
         return None if not text or misfit(LongText, text) else text
 
     return draft.converted(with_version, changelog)
-
-
-def _stable_tag(data: bytes) -> str | None:
-    match = re.search(rb"^[ \t]*Stable tag[ \t]*:[ \t]*([^\r\n]*)", data, re.IGNORECASE | re.MULTILINE)
-    return None if match is None else match[1].decode(errors="replace").strip().lower()
 
 
 def _put_identity(draft: Draft, header: dict[str, str], path: str, repository: str) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from registry_client.cli.state import State
     from registry_client.installer.checking import Checked
     from registry_client.installer.installer import HostStatus, Installer
+    from registry_client.installer.record import Installed
 
 
 _EXCHANGE = {
@@ -129,9 +130,7 @@ def project_status(installer: Installer, output: Output) -> tuple[dict[str, Any]
         "changes": [change_json(change) for change in standing.plan.changes],
     }
     for problem in standing.lock_problems:
-        output.warn(
-            f"{project.lock_path.name}: {problem}; 'plugin install' makes it answer {project.path.name}"
-        )
+        output.warn(f"{problem}; 'plugin install' brings {project.lock_path.name} up to date")
     if standing.out_of_step and not standing.lock_problems:
         output.warn(f"not as locked: {', '.join(standing.out_of_step)}; 'plugin install' puts that right")
     return document, _status_lines(installer, standing, output)
@@ -145,17 +144,16 @@ def _status_lines(installer: Installer, standing: HostStatus, output: Output) ->
             ("project", text.clean(str(project.path))),
             ("plugins", f"{len(standing.installed)} in {text.clean(str(project.host.folder))}"),
             ("lock", "; ".join(standing.lock_problems) or f"answers {project.path.name}"),
-            ("exchange", _EXCHANGE[standing.exchange]),
+            ("exchange", _EXCHANGE[standing.exchange] if standing.exchange else ""),
             ("out of step", ", ".join(standing.out_of_step)),
             ("unsigned", ", ".join(standing.unsigned)),
-            *(
-                (
-                    "disabled",
-                    f"{item.plugin.id} {item.plugin.version}: {text.clean(item.disabled.reason or 'by its owner')}",
-                )
-                for item in standing.installed
-                if item.disabled is not None
-            ),
+            *(("disabled", _disabled_text(item)) for item in standing.installed if item.disabled is not None),
         )
     )
     return lines
+
+
+def _disabled_text(item: Installed) -> str:
+    mark = "" if item.plugin.signed else UNSIGNED
+    reason = (item.disabled.reason if item.disabled is not None else "") or "by its owner"
+    return f"{item.plugin.id} {item.plugin.version}{mark}: {text.clean(reason)}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from registry_client.cli.env import read_environment
+from registry_client.names import check_plugin_id
 
 if TYPE_CHECKING:
     from registry_client.installer.project_model import Project
@@ -34,7 +36,16 @@ def complete_id(ctx: typer.Context, incomplete: str) -> list[str]:
         entries = parse_catalogue(data, CATALOGUE_PATH) if data else []
     except (RegistryError, OSError, ValueError):  # a completion never fails aloud
         return []
-    return [entry.id for entry in entries if entry.id.startswith(incomplete)][:IDS_SHOWN]
+    # Only what is an id: a shell puts what it is offered on the command line as it is.
+    ids = (entry.id for entry in entries if entry.id.startswith(incomplete) and _is_id(entry.id))
+    return list(itertools.islice(ids, IDS_SHOWN))
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return check_plugin_id(text) == text
+    except ValueError:
+        return False
 
 
 def complete_installed(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -133,7 +133,9 @@ class Output:
         return exit_code
 
     def _say(self, label: str, colour: str, message: str) -> None:
-        text = "\n".join(clean_lines(message))
+        first, *others = clean_lines(message) or [""]
+        # Whoever states a reason states its line breaks: no line of it may pass for one of ours.
+        text = "\n".join([first, *(line if line.startswith("  ") else f"  {line}" for line in others)])
         self._write(
             sys.stderr, f"{paint(f'{label}:', colour, enabled=self._wants_colour(sys.stderr))} {text}\n"
         )

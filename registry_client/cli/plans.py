@@ -177,7 +177,11 @@ def consent_lines(plan: Plan) -> list[str]:
         who = f"{change.id} {_versions(change)}"
         if change.after is not None and not change.after.signed:
             who += UNSIGNED
-        asks = "asks for more permissions" if change.before is not None else "is brought along and asks for permissions"
+        asks = (
+            "asks for more permissions"
+            if change.before is not None
+            else "is brought along and asks for permissions"
+        )
         lines.append(f"{who} {asks}: {', '.join(map(text.clean, change.new_permissions))}")
         moved = moved_text(change)
         if moved:
@@ -220,8 +224,7 @@ def summary(plan: Plan, *, dry_run: bool = False) -> str:
     if files:
         parts.append(f"{files} {'to be ' if dry_run else ''}written")
     if plan.waiting:
-        count = text.counted(len(plan.waiting), "update")
-        parts.append(f"{count} waiting for you ('plugin upgrade --dry-run' shows more)")
+        parts.append(f"{text.counted(len(plan.waiting), 'update')} waiting for you")
     said = ", ".join(parts) or "nothing to do"
     return f"dry run, nothing was changed: {said}" if dry_run else said
 
@@ -232,6 +235,8 @@ def show_plan(output: Output, plan: Plan, *, dry_run: bool = False, note: str = 
         output.warn(warning)
     output.result(plan_json(plan, dry_run=dry_run), plan_lines(plan, output, dry_run=dry_run))
     output.note(note or summary(plan, dry_run=dry_run))
+    if plan.waiting:
+        output.note("'plugin upgrade --dry-run' shows what would be new")
 
 
 def lock_changes(old: Lock, new: Lock) -> tuple[Change, ...]:

@@ -269,7 +269,7 @@ def upgrade(
     ] = None,
     auto: Annotated[
         bool,
-        typer.Option("--auto", help="Ask nobody: forced updates, and what [updates] in plugins.toml allows."),
+        typer.Option("--auto", help="Ask nobody: apply forced updates, and what plugins.toml allows."),
     ] = False,
     allow_unsigned: AllowUnsigned = False,
     accept_permissions: AcceptPermissions = False,

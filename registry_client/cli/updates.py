@@ -114,6 +114,7 @@ def _report_outdated(
             {"id": i, "installed": v, "error": error_json(e.kind, e.message, e.hint, e.exit_code)}
             for i, v, e in failed
         ],
+        "unsigned": [],
     }
     lines = []
     for update, changelog in found:
@@ -134,7 +135,8 @@ def _outdated_here(state: State) -> list[Outdated]:
     installer = state.installer()
     found = installer.outdated()
     output, colour = state.output, state.output.coloured
-    late = {one.id for one in found}
+    late, locked = {one.id for one in found}, installer.locked().plugins
+    unsigned = [plugin.id for plugin in locked if not plugin.signed]
     document = {
         "outdated": [
             {
@@ -150,11 +152,10 @@ def _outdated_here(state: State) -> list[Outdated]:
             for one in found
         ],
         "current": [
-            {"id": plugin.id, "installed": plugin.version}
-            for plugin in installer.locked().plugins
-            if plugin.id not in late
+            {"id": plugin.id, "installed": plugin.version} for plugin in locked if plugin.id not in late
         ],
         "failed": [],
+        "unsigned": unsigned,
     }
     rows = [("PLUGIN", "INSTALLED", "UPGRADE", "OFFERED", "")] + [
         (
@@ -170,13 +171,13 @@ def _outdated_here(state: State) -> list[Outdated]:
     if not found:
         output.note("nothing is outdated")
     elif any(one.wanted != one.installed for one in found):
-        output.note(
-            "'plugin upgrade' installs the versions under UPGRADE; 'plugin upgrade --dry-run' shows what is new"
-        )
+        output.note("'plugin upgrade' installs what stands under UPGRADE; --dry-run shows what is new")
     else:
         output.note(
             "the ranges in plugins.toml and of other plugins allow none of these; see 'plugin why ID'"
         )
+    if unsigned:
+        output.note(f"not looked up, being unsigned: {', '.join(unsigned)}")
     return found
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from registry_client.errors import ConsentError, InstallError, NotFoundError, RegistryError
 from registry_client.installer.applying import How
 from registry_client.installer.checking import discover
+from registry_client.installer.disk import is_real_folder
 from registry_client.installer.fetch import Job, fetch_artifacts
 from registry_client.installer.folder import pack_folder
 from registry_client.installer.lockfile import Lock, LockedPlugin, locked_source
@@ -65,6 +66,11 @@ def _found(ctx: Context, folder_name: str) -> Found:
             hint="See which there are: 'plugin discover'.",
         )
     item = unrecorded[folder_name]
+    if not is_real_folder(item.folder):
+        raise InstallError(
+            f"{item.folder}: is a link, and what it leads to is not the installer's to keep",
+            hint="Remove it, then have the folder that it leads to: 'plugin add FOLDER --allow-unsigned'.",
+        )
     try:
         check_plugin_id(folder_name)
     except ValueError as e:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,6 +19,7 @@ from registry_client.installer.record import Disabled, Installed, Record
 from registry_client.installer.transaction import Move, Target, Transaction
 from registry_client.installer.unpack import unpack
 from registry_client.models.blocks import BlockAction
+from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.status import blocks_of
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ def apply_plan(ctx: Context, plan: Plan, how: How | None = None) -> Plan:
         HookError: a hook of the host failed; after the change if it says so.
     """
     how = how or How()
-    if not plan.changes and plan.lock is None and plan.project_text is None:
+    if plan.is_empty:
         return replace(plan, applied=True)
     placed = [c for c in plan.changes if c.action in PLACES and c.after is not None]
     with ThreadPoolExecutor(_PARALLEL) as pool:
@@ -129,13 +132,21 @@ def held_manifest(ctx: Context, plugin: LockedPlugin) -> VerifiedManifest:
         raise InstallError(f"{plugin.id}: is not signed")
     path = ctx.area.manifest(plugin.payload_digest)
     try:
-        data = path.read_bytes()
+        data = _read_plain(path)
     except OSError as e:
         raise InstallError(
             f"{path}: the manifest of {plugin.id} {plugin.version} cannot be read ({e.strerror})",
             hint="Run 'plugin install', which fetches it again.",
         ) from e
     return verify_pinned(parse_manifest(data, str(path)), plugin.payload_digest)
+
+
+def _read_plain(path: Path) -> bytes:
+    """The beginning of a file; a pipe that a plugin has put in its place is not waited for."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file")
+    with path.open("rb") as file:
+        return file.read(MANIFEST_LIMIT + 1)
 
 
 def held_blocks(ctx: Context, plugin: LockedPlugin) -> list[Block]:
@@ -146,14 +157,18 @@ def held_blocks(ctx: Context, plugin: LockedPlugin) -> list[Block]:
     return blocks_of(blocks, plugin.id, plugin.version, plugin.payload_digest)
 
 
+def refusing_blocks(ctx: Context, plugin: LockedPlugin) -> list[Block]:
+    """Those of them that keep a version from being used, not only from being found."""
+    return [block for block in held_blocks(ctx, plugin) if block.action is not BlockAction.HIDE]
+
+
 def refuse_blocked(ctx: Context, plugin: LockedPlugin) -> None:
     """Raise YankedError if a block last verified refuses a plugin."""
-    for block in held_blocks(ctx, plugin):
-        if block.action is not BlockAction.HIDE:
-            raise YankedError(
-                f"{plugin.id} {plugin.version} is blocked ({block.action}): {block.reason}",
-                hint=f"Remove it, 'plugin remove {plugin.id}', or choose another version.",
-            )
+    for block in refusing_blocks(ctx, plugin):
+        raise YankedError(
+            f"{plugin.id} {plugin.version} is blocked ({block.action}): {block.reason}",
+            hint=f"Remove it, 'plugin remove {plugin.id}', or choose another version.",
+        )
 
 
 def _have_archives(ctx: Context, changes: list[Change], how: How) -> None:

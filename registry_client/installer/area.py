@@ -16,13 +16,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registry_client.digest import Digest
-from registry_client.errors import ConfigError, DocumentError, InstallError
+from registry_client.errors import ConfigError, DocumentError, InstallError, ReadOnlyError
 from registry_client.installer.disk import disk_errors, exists, is_real_folder, remove_tree
 from registry_client.installer.record import RECORD_LIMIT, Record, parse_record
 from registry_client.jsontext import KIB, parse_json
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
 
 AREA = ".registry"
 OWN = ".plugin"
-"""The folder in each plugin that is the installer's."""
-_RECEIPT = "receipt.json"
-_MANIFEST = "manifest.json"
+"""The folder in each plugin that is the installer's; in it stand these two."""
+RECEIPT = "receipt.json"
+MANIFEST = "manifest.json"
 _RECEIPT_LIMIT = 64 * KIB
 _PART_AGE = 7 * 24 * 3600.0
 
@@ -69,7 +70,7 @@ def read_receipt(folder: Path) -> Receipt | None:
         OSError: it is there, but cannot be read now: nobody may conclude that it says something else.
     """
     try:
-        with (folder / OWN / _RECEIPT).open("rb") as file:
+        with (folder / OWN / RECEIPT).open("rb") as file:
             data = file.read(_RECEIPT_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
@@ -92,8 +93,8 @@ def write_receipt(folder: Path, receipt: Receipt, manifest: bytes | None) -> Non
     own = folder / OWN
     own.mkdir()
     if manifest is not None:
-        (own / _MANIFEST).write_bytes(manifest)
-    (own / _RECEIPT).write_text(json.dumps(vars(receipt), indent=2) + "\n", encoding="utf-8")
+        (own / MANIFEST).write_bytes(manifest)
+    (own / RECEIPT).write_text(json.dumps(vars(receipt), indent=2) + "\n", encoding="utf-8")
 
 
 class Area:
@@ -169,11 +170,11 @@ class Area:
             timeout: seconds to wait for another run.
 
         Raises:
-            InstallError: another run did not end in time, or the folder cannot be written.
+            ReadOnlyError: the folder cannot be written. InstallError: another run did not end in time.
         """
         from filelock import FileLock, Timeout  # noqa: PLC0415  (only for what changes something)
 
-        with disk_errors(f"{self.root}: cannot be written"):
+        with disk_errors(f"{self.root}: cannot be written"), _read_only(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             if not is_real_folder(self.root):
                 raise InstallError(
@@ -225,7 +226,8 @@ class Area:
         except DocumentError as e:
             raise ConfigError(
                 str(e),
-                hint="Restore it from a backup; or move it and the plugins' folders away, then run 'plugin install'.",
+                hint=e.hint
+                or "Restore it from a backup; or move it and the plugins' folders away, then run 'plugin install'.",
             ) from e
 
     def clean(self, record: Record) -> None:
@@ -259,6 +261,20 @@ class Area:
         if not self.pending:
             for path in _listed(self.staging):
                 remove_tree(path)
+
+
+@contextlib.contextmanager
+def _read_only(root: Path) -> Iterator[None]:
+    """Tell a folder that may not be written from other trouble with the disk."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise
+        raise ReadOnlyError(
+            f"{root}: cannot be written ({e.strerror})",
+            hint="Run it as the user that these plugins belong to; 'list', 'status' and 'verify' need only read them.",
+        ) from e
 
 
 def identity(plugin: LockedPlugin) -> str | None:

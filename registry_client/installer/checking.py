@@ -6,19 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registry_client.errors import InstallError, RegistryError
-from registry_client.installer.applying import held_blocks, held_manifest
-from registry_client.installer.disk import exists
+from registry_client.installer.applying import held_blocks, held_manifest, refusing_blocks
+from registry_client.installer.area import MANIFEST, OWN, RECEIPT
+from registry_client.installer.disk import exists, is_real_folder
 from registry_client.installer.fetch import has_archive
 from registry_client.installer.folder import read_folder
 from registry_client.installer.plan import Action, Change, Found
 from registry_client.installer.unpack import compare
 from registry_client.models.blocks import BlockAction
+from registry_client.models.manifest import MANIFEST_LIMIT
+from registry_client.portable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from registry_client.installer.context import Context
+    from registry_client.installer.lockfile import LockedPlugin
     from registry_client.installer.record import Installed, Record
 
 
@@ -69,6 +73,12 @@ def check_installed(ctx: Context, installed: Installed) -> Checked:
     return Checked(plugin.id, plugin.version, plugin.signed, status, tuple(problems), tuple(warnings))
 
 
+def not_installed(plugin: LockedPlugin) -> Checked:
+    """A plugin that is locked, and of which nothing is recorded here."""
+    problem = "is locked, and not installed"
+    return Checked(plugin.id, plugin.version, plugin.signed, "", (problem,), ())
+
+
 def _check_signed(ctx: Context, installed: Installed, problems: list[str], warnings: list[str]) -> str:
     plugin = installed.plugin
     manifest = held_manifest(ctx, plugin)
@@ -100,23 +110,46 @@ def _check_signed(ctx: Context, installed: Installed, problems: list[str], warni
 
 
 def check_files(ctx: Context, installed: Installed) -> list[str]:
-    """How a plugin's folder differs from its archive."""
+    """How a plugin's folder differs from its archive and its signed manifest."""
     plugin = installed.plugin
     folder = ctx.area.disabled(plugin.id) if installed.disabled else ctx.area.active(plugin.id)
-    if folder.is_symlink() or not folder.is_dir():
-        return [f"{folder}: is not there"]
     try:
+        if not is_real_folder(folder):
+            return [f"{folder}: is not there, or is a link"]
+        own = _check_own(folder, plugin)
         if plugin.artifact is None:
-            extra = sorted(p.name for p in folder.iterdir() if p.name != ".plugin")
-            return [f"{name}: is not part of it" for name in extra]
+            extra = sorted(p.name for p in folder.iterdir() if p.name != OWN)
+            return [*own, *(f"{name}: is not part of it" for name in extra)]
         archive = ctx.area.archive(plugin.artifact.digest)
         if not has_archive(ctx.area.archives, plugin.artifact.digest, plugin.artifact.size):
             return [
-                f"{archive}: the archive that was kept is gone or changed, so its files cannot be compared"
+                *own,
+                f"{archive}: the archive that was kept is gone or changed, so its files cannot be compared",
             ]
-        return list(compare(archive, plugin.artifact.name, folder))
+        return [*own, *compare(archive, plugin.artifact.name, folder)]
     except (RegistryError, OSError) as e:
         return [str(e)]
+
+
+def _check_own(folder: Path, plugin: LockedPlugin) -> list[str]:
+    """What is wrong with the installer's own files in a plugin's folder. Hosts read there what a plugin is, and where it is loaded from."""
+    from registry_client.signed import parse_manifest, verify_pinned  # noqa: PLC0415  (with nothing to do, nothing is verified)
+
+    own = folder / OWN
+    if not is_real_folder(own):
+        return [f"{OWN}: is missing, or no folder"]
+    expected = {RECEIPT} | ({MANIFEST} if plugin.payload_digest is not None else set())
+    found = {path.name for path in own.iterdir()}
+    problems = [f"{OWN}/{name}: is missing" for name in sorted(expected - found)]
+    problems += [f"{OWN}/{shown(name)}: was added" for name in sorted(found - expected)]
+    if plugin.payload_digest is not None and MANIFEST in found:
+        try:
+            with (own / MANIFEST).open("rb") as file:
+                data = file.read(MANIFEST_LIMIT + 1)
+            verify_pinned(parse_manifest(data, f"{OWN}/{MANIFEST}"), plugin.payload_digest)
+        except RegistryError as e:
+            problems.append(f"{OWN}/{MANIFEST}: is not the signed manifest: {e}")
+    return problems
 
 
 def refresh(ctx: Context, record: Record) -> None:
@@ -137,7 +170,7 @@ def block_changes(ctx: Context, record: Record) -> list[Change]:
     """What the blocks last verified ask for: disable, remove if the owner opted in, enable again once lifted."""
     changes = []
     for plugin_id, installed in sorted(record.plugins.items()):
-        blocks = [b for b in held_blocks(ctx, installed.plugin) if b.action is not BlockAction.HIDE]
+        blocks = refusing_blocks(ctx, installed.plugin)
         by_block = installed.disabled is not None and installed.disabled.by == "block"
         if not blocks:
             if by_block:

@@ -11,6 +11,7 @@ from registry_client.installer.lockfile import LOCK_LIMIT, parse_lock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from registry_client.errors import ReadOnlyError
     from registry_client.installer.area import Area
     from registry_client.installer.lockfile import Lock
     from registry_client.installer.locking import Unsigned
@@ -52,6 +53,7 @@ class Context:
         hooks: the host's.
         progress: called with a file's name, bytes so far and bytes in all.
         warnings: what this operation has found so far.
+        read_only: why nothing can be changed, where the plugins folder cannot be written.
     """
 
     project: Project
@@ -62,6 +64,7 @@ class Context:
     hooks: Hooks = field(default_factory=NoHooks)
     progress: Callable[[str, int, int], None] | None = None
     warnings: list[str] = field(default_factory=list)
+    read_only: ReadOnlyError | None = None
 
     def read_lock(self) -> Lock | None:
         """plugins.lock, or None where there is none.
@@ -83,7 +86,7 @@ class Context:
             raise DocumentError(
                 e.where,
                 list(e.problems),
-                hint="Restore it from your repository, or delete it and run 'plugin lock'.",
+                hint=e.hint or "Restore it from your repository, or delete it and run 'plugin lock'.",
             ) from e
 
     def call_before(self, change: Change) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from registry_client.errors import ConsentError, NotFoundError
+from registry_client.errors import ConsentError, NotFoundError, ReadOnlyError
 from registry_client.installer import checking, graph, operations, updates
 from registry_client.installer.applying import apply_plan
 from registry_client.installer.area import Area
@@ -62,7 +62,7 @@ class HostStatus:
         out_of_step: ids whose installed version is not the locked one, or that are not where they were put.
         unsigned: ids of plugins that nobody's signature stands behind.
         plan: what blocks asked for, done already where it could be.
-        exchange: how folders change places in the plugins' file system; `atomic` or `renames`.
+        exchange: how folders change places in the plugins' file system; None where nothing can be changed.
     """
 
     installed: tuple[Installed, ...] = ()
@@ -70,7 +70,7 @@ class HostStatus:
     out_of_step: tuple[str, ...] = ()
     unsigned: tuple[str, ...] = ()
     plan: Plan = field(default_factory=Plan)
-    exchange: Way = Way.RENAMES
+    exchange: Way | None = None
 
 
 class Installer:
@@ -131,7 +131,7 @@ class Installer:
             RegistryError: a wish cannot be read or fulfilled; nothing has changed.
         """
         agreed = consent or Consent()
-        with self._changing() as ctx:
+        with self._opened(dry_run=dry_run) as ctx:
             planned = operations.plan_add(ctx, self._context, wishes, unsigned=agreed.unsigned, here=here)
             return self._carry_out(ctx, planned, agreed, dry_run=dry_run)
 
@@ -139,14 +139,14 @@ class Installer:
         self, plugin_ids: Sequence[str], *, consent: Consent | None = None, dry_run: bool = False
     ) -> Plan:
         """Ask for plugins no longer, and uninstall them and what only they needed."""
-        with self._changing() as ctx:
-            planned = operations.plan_remove(ctx, self._context, plugin_ids)
+        with self._opened(dry_run=dry_run) as ctx:
+            planned = operations.plan_remove(ctx, plugin_ids)
             return self._carry_out(ctx, planned, consent or Consent(), dry_run=dry_run)
 
     def lock(self, *, consent: Consent | None = None, dry_run: bool = False) -> Plan:
         """Make plugins.lock answer plugins.toml; installs nothing. Locked versions stay where they fit."""
         agreed = consent or Consent()
-        with self._changing() as ctx:
+        with self._opened(dry_run=dry_run) as ctx:
             plan = operations.plan_lock(ctx, unsigned=agreed.unsigned)
             self._warn(ctx, plan)
             self._agree(plan, agreed, dry_run=dry_run)
@@ -172,7 +172,7 @@ class Installer:
             dry_run: only plan.
         """
         agreed = consent or Consent()
-        with self._changing() as ctx:
+        with self._looking() as ctx:
             planned = operations.plan_install(ctx, frozen=frozen, unsigned=agreed.unsigned, verify=verify)
             return self._carry_out(ctx, planned, agreed, dry_run=dry_run)
 
@@ -181,13 +181,13 @@ class Installer:
     ) -> Plan:
         """Lock and install the newest versions that ranges and statuses allow; of all plugins, or of some."""
         agreed = consent or Consent()
-        with self._changing() as ctx:
+        with self._opened(dry_run=dry_run) as ctx:
             planned = operations.plan_upgrade(ctx, plugin_ids, unsigned=agreed.unsigned)
             return self._carry_out(ctx, planned, agreed, dry_run=dry_run)
 
     def upgrade_automatically(self, *, dry_run: bool = False) -> Plan:
         """What may be done without asking: forced updates, what `[updates]` allows, what blocks ask for. See `Plan.waiting`."""
-        with self._changing() as ctx:
+        with self._opened(dry_run=dry_run) as ctx:
             return self._carry_out(ctx, operations.plan_automatic(ctx), Consent(), dry_run=dry_run)
 
     def rollback(
@@ -202,7 +202,7 @@ class Installer:
         agreed = replace(
             consent or Consent(), permissions=True
         )  # they were accepted when it was installed first
-        with self._changing() as ctx:
+        with self._opened(dry_run=dry_run) as ctx:
             planned = operations.plan_rollback(ctx, plugin_id, version)
             return self._carry_out(ctx, planned, agreed, dry_run=dry_run)
 
@@ -221,7 +221,7 @@ class Installer:
         from registry_client.installer.adopting import plan_adopt  # noqa: PLC0415
 
         agreed = consent or Consent()
-        with self._changing() as ctx:
+        with self._opened(dry_run=dry_run) as ctx:
             planned = plan_adopt(ctx, folder_name, unsigned=agreed.unsigned)
             return self._carry_out(ctx, planned, agreed, dry_run=dry_run)
 
@@ -265,24 +265,33 @@ class Installer:
     def verify(self, plugin_ids: Sequence[str] = ()) -> tuple[list[Checked], Plan]:
         """Prove installed plugins from signature to files, all by default; does what blocks ask for first.
 
+        A locked plugin that is not installed is a problem too.
+
         Raises:
             NotFoundError: one is not installed.
         """
-        with self._changing() as ctx:
-            record = ctx.area.read_record()
-            unknown = [name for name in plugin_ids if name not in record.plugins]
+        with self._looking() as ctx:
+            record, lock = ctx.area.read_record(), ctx.read_lock() or Lock()
+            missing = [plugin for plugin in lock.plugins if plugin.id not in record.plugins]
+            known = {*record.plugins, *(plugin.id for plugin in missing)}
+            unknown = [name for name in plugin_ids if name not in known]
             if unknown:
                 raise NotFoundError(f"{unknown[0]!r} is not installed", hint="See what is: 'plugin list'.")
             checking.refresh(ctx, record)
-            plan = self._carry_out(ctx, operations.plan_blocks(ctx), Consent())
+            plan = self._carry_out(
+                ctx, operations.plan_blocks(ctx), Consent(), dry_run=ctx.read_only is not None
+            )
             record = ctx.area.read_record()
-            wanted = [name for name in sorted(record.plugins) if not plugin_ids or name in plugin_ids]
-            return [checking.check_installed(ctx, record.plugins[name]) for name in wanted], plan
+            checked = [checking.check_installed(ctx, item) for _, item in sorted(record.plugins.items())]
+            checked += [checking.not_installed(plugin) for plugin in missing]
+            return [item for item in checked if not plugin_ids or item.id in plugin_ids], plan
 
     def status(self) -> HostStatus:
         """How the project stands; asks no host, and does what the blocks last verified ask for."""
-        with self._changing() as ctx:
-            plan = self._carry_out(ctx, operations.plan_blocks(ctx), Consent())
+        with self._looking() as ctx:
+            plan = self._carry_out(
+                ctx, operations.plan_blocks(ctx), Consent(), dry_run=ctx.read_only is not None
+            )
             record, lock = ctx.area.read_record(), ctx.read_lock()
             changes = operations.out_of_step(ctx, lock)
             return HostStatus(
@@ -291,7 +300,7 @@ class Installer:
                 changes,
                 tuple(name for name, item in sorted(record.plugins.items()) if not item.plugin.signed),
                 plan,
-                way(ctx.area.root),
+                None if ctx.read_only is not None else way(ctx.area.root),
             )
 
     # -- opening --------------------------------------------------------------------------------------------------
@@ -316,12 +325,31 @@ class Installer:
             self.project = load_project(self._path)
             yield self._context(self.project)
 
+    def _opened(self, *, dry_run: bool) -> contextlib.AbstractContextManager[Context]:
+        return self._looking() if dry_run else self._changing()
+
+    @contextlib.contextmanager
+    def _looking(self) -> Iterator[Context]:
+        """As `_changing`; where the plugins folder cannot be written, the project as it stands, of which nothing is changed."""
+        with contextlib.ExitStack() as stack:
+            try:
+                ctx = stack.enter_context(self._changing())
+            except ReadOnlyError as e:
+                area = Area(self.project.host.folder)
+                if area.pending:  # what a killed run had committed has to be completed first
+                    raise
+                ctx = self._context(self.project)
+                ctx.read_only = e
+            yield ctx
+
     def _carry_out(self, ctx: Context, planned: Planned, consent: Consent, *, dry_run: bool = False) -> Plan:
         plan = planned.plan
         self._warn(ctx, plan)
         self._agree(plan, consent, dry_run=dry_run)
         if dry_run:
             return plan
+        if ctx.read_only is not None and not plan.is_empty:
+            raise ctx.read_only
         return apply_plan(ctx, plan, planned.how)
 
     def _warn(self, ctx: Context, plan: Plan) -> None:

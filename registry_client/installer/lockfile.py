@@ -23,7 +23,17 @@ from registry_client.installer.sources import (
     Source,
 )
 from registry_client.jsontext import MIB, parse_json
-from registry_client.models.base import Digest, Document, Name, PluginId, Range, ShortText, Version, validate
+from registry_client.models.base import (
+    Digest,
+    Document,
+    Name,
+    PluginId,
+    Range,
+    ShortText,
+    Version,
+    check_schema_version,
+    validate,
+)
 from registry_client.models.manifest import Requires
 from registry_client.names import check_file_name
 
@@ -183,7 +193,7 @@ def parse_lock(data: bytes, where: str) -> Lock:
     Raises:
         DocumentError: not a lock; lists every problem.
     """
-    parse_json(data, limit=LOCK_LIMIT, where=where)
+    check_schema_version(parse_json(data, limit=LOCK_LIMIT, where=where), where)
     return validate(Lock, data, where)
 
 

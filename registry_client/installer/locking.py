@@ -85,7 +85,13 @@ class Locking:
 
 
 def make_lock(
-    project: Project, registries: Registries, unsigned: Unsigned, old: Lock | None, wishes: Wishes
+    project: Project,
+    registries: Registries,
+    unsigned: Unsigned,
+    old: Lock | None,
+    wishes: Wishes,
+    *,
+    aside: Mapping[str, LockedPlugin] | None = None,
 ) -> Locking:
     """Resolve what a project asks for.
 
@@ -95,6 +101,7 @@ def make_lock(
         unsigned: packs what comes from elsewhere.
         old: the lock until now: its versions stay where they fit.
         wishes: what may change.
+        aside: locked plugins that a block keeps from being used, by id: they stay as they are.
 
     Raises:
         ConflictError: no versions fit together. NotFoundError, YankedError: a plugin cannot be had.
@@ -105,9 +112,15 @@ def make_lock(
     known = old.by_id if old is not None else {}
     asked_before = old.wanted if old is not None else {}
     fixed, kept = _fixed(project, unsigned, known, wishes, asked_before)
+    blocked = {name: plugin for name, plugin in (aside or {}).items() if name not in fixed}
+    fixed |= blocked
+    kept = [
+        *kept,
+        *(f"{p.id} {p.version} is blocked; it stays locked, and set aside" for p in blocked.values()),
+    ]
     _check_default(project)
     picks = solve(
-        _asks(project),
+        _asks(project, blocked),
         registries,
         registries.host(),
         locked=known,
@@ -179,14 +192,16 @@ def _check_default(project: Project) -> None:
         )
 
 
-def _asks(project: Project) -> list[Ask]:
+def _asks(project: Project, aside: Collection[str]) -> list[Ask]:
     from registry_client.installer.solve import Ask  # noqa: PLC0415
 
     return [
         Ask(
             wanted.id,
             wanted.range,
-            wanted.source.registry if isinstance(wanted.source, RegistrySource) else "",
+            wanted.source.registry
+            if isinstance(wanted.source, RegistrySource) and wanted.id not in aside
+            else "",
             _PLUGINS_TOML,
         )
         for wanted in project.plugins.values()

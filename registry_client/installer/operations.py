@@ -10,13 +10,13 @@ from registry_client.installer import graph
 from registry_client.installer.applying import How, refuse_blocked
 from registry_client.installer.checking import block_changes, check_files, receipts_differ
 from registry_client.installer.lockfile import Lock
-from registry_client.installer.locking import Wishes, make_lock, out_of_date, wished
+from registry_client.installer.locking import Wishes, out_of_date, wished
 from registry_client.installer.plan import Action, Change, Plan
 from registry_client.installer.planning import packages_of, plan_changes
 from registry_client.installer.project import host_of, parse_project
 from registry_client.installer.project_model import Wanted
 from registry_client.installer.sources import RegistrySource
-from registry_client.installer.updates import choose_automatic, with_changelogs
+from registry_client.installer.updates import choose_automatic, passed_over, relock, with_changelogs
 from registry_client.names import in_range, parse_version
 from registry_client.resolve import unmet
 
@@ -53,6 +53,8 @@ def plan_add(
 ) -> Planned:
     """Ask for plugins. A registry's plugin without a range gets the version that is chosen as its lower bound.
 
+    One that is asked for already keeps its range unless another is stated.
+
     Raises:
         ConfigError: a wish is malformed. RegistryError: it cannot be fulfilled.
     """
@@ -62,11 +64,14 @@ def plan_add(
     for text in texts:
         wanted = _wanted(ctx, text, here)
         if isinstance(wanted.source, RegistrySource) and not wanted.range:
+            known = ctx.project.plugins.get(wanted.id)
+            if known is not None and known.source == wanted.source:
+                continue  # it is asked for already, in a range that its owner chose
             bare.add(wanted.id)
         project = parse_project(with_plugin(project.text, wanted, project), project.path)
     changed = {name for name, wanted in project.plugins.items() if wanted != ctx.project.plugins.get(name)}
     old = ctx.read_lock()
-    made = make_lock(project, reopen(project).registries, ctx.unsigned, old, Wishes(changed | bare, unsigned))
+    made = relock(reopen(project), old, Wishes(changed | bare, unsigned))
     for name in sorted(bare):
         wanted = replace(project.plugins[name], range=f">={made.lock.by_id[name].version}")
         project = parse_project(with_plugin(project.text, wanted, project), project.path)
@@ -85,26 +90,35 @@ def _wanted(ctx: Context, text: str, here: Path | None) -> Wanted:
     return Wanted(packed, wish.source, wish.range)
 
 
-def plan_remove(ctx: Context, reopen: Callable[[Project], Context], plugin_ids: Sequence[str]) -> Planned:
-    """Ask for plugins no longer. What only they needed goes too.
+def plan_remove(ctx: Context, plugin_ids: Sequence[str]) -> Planned:
+    """Ask for plugins no longer. What only they needed goes too; nothing else changes, so no registry is asked.
 
     Raises:
-        NotFoundError: plugins.toml does not ask for one. ConflictError: another plugin still needs it.
+        NotFoundError: plugins.toml does not ask for one.
     """
     from registry_client.installer.project_edit import without_plugin  # noqa: PLC0415
 
     project, old = ctx.project, ctx.read_lock()
     for plugin_id in plugin_ids:
         if plugin_id not in project.plugins:
+            because = _needed_by(old, plugin_id)
             raise NotFoundError(
-                f"{project.path}: does not ask for {plugin_id!r}{_needed_by(old, plugin_id)}",
-                hint="See who needs it: 'plugin why ID'. Folders that nobody recorded: 'plugin discover'.",
+                f"{project.path}: does not ask for {plugin_id!r}{because}",
+                hint=f"See why it is there: 'plugin why {plugin_id}'."
+                if because
+                else "See what is asked for: 'plugin tree'. Folders that nobody recorded: 'plugin discover'.",
             )
         project = parse_project(without_plugin(project.text, plugin_id, project), project.path)
-    made = make_lock(project, reopen(project).registries, ctx.unsigned, old, Wishes(keep_unsigned=True))
-    kept = sorted(set(plugin_ids) & set(made.lock.by_id))
-    warnings = [f"{name} stays: {_needed_by(made.lock, name).strip(' ()')}" for name in kept]
-    return Planned(plan_from_lock(ctx, made.lock, old, (*made.warnings, *warnings), text=project.text))
+    before = old or Lock()
+    left = {name: wish for name, wish in before.wanted.items() if name in project.plugins}
+    lock = before.model_copy(update={"wanted": left})
+    needed = graph.reachable(lock)
+    lock = lock.model_copy(update={"plugins": tuple(p for p in lock.plugins if p.id in needed)})
+    warnings = tuple(
+        f"{name} stays: {_needed_by(lock, name).strip(' ()')}" for name in sorted(needed & set(plugin_ids))
+    )
+    gone = {name for name in ctx.area.read_record().plugins if name not in needed}
+    return Planned(plan_from_lock(ctx, lock, old, warnings, text=project.text, only=gone))
 
 
 def _needed_by(lock: Lock | None, plugin_id: str) -> str:
@@ -115,7 +129,7 @@ def _needed_by(lock: Lock | None, plugin_id: str) -> str:
 def plan_lock(ctx: Context, *, unsigned: bool) -> Plan:
     """Make the lock answer plugins.toml; versions stay where they fit. Installs nothing."""
     old = ctx.read_lock()
-    made = make_lock(ctx.project, ctx.registries, ctx.unsigned, old, Wishes(allow_unsigned=unsigned))
+    made = relock(ctx, old, Wishes(allow_unsigned=unsigned))
     changes = plan_changes(ctx.area.read_record(), made.lock, old.by_id if old is not None else {})
     return Plan(changes, made.lock if made.lock != old else None, warnings=made.warnings)
 
@@ -135,7 +149,7 @@ def plan_install(ctx: Context, *, frozen: bool, unsigned: bool, verify: bool) ->
             hint="Run 'plugin lock' and commit plugins.lock; --frozen never changes it.",
         )
     if reasons or lock is None:
-        made = make_lock(ctx.project, ctx.registries, ctx.unsigned, old, Wishes(allow_unsigned=unsigned))
+        made = relock(ctx, old, Wishes(allow_unsigned=unsigned))
         lock, warnings = made.lock, made.warnings
     return Planned(plan_from_lock(ctx, lock, old, warnings, verify=verify))
 
@@ -154,8 +168,9 @@ def plan_upgrade(ctx: Context, plugin_ids: Collection[str], *, unsigned: bool) -
                 f"{ctx.project.path}: has no plugin {plugin_id!r}", hint=f"Add it: 'plugin add {plugin_id}'."
             )
     wishes = Wishes(set(plugin_ids) or True, unsigned)
-    made = make_lock(ctx.project, ctx.registries, ctx.unsigned, old, wishes)
-    return Planned(plan_from_lock(ctx, made.lock, old, made.warnings))
+    made = relock(ctx, old, wishes)
+    passed = () if plugin_ids else passed_over(ctx, made.lock)
+    return Planned(plan_from_lock(ctx, made.lock, old, (*made.warnings, *passed)))
 
 
 def plan_automatic(ctx: Context) -> Planned:
@@ -184,7 +199,7 @@ def plan_rollback(ctx: Context, plugin_id: str, version: str | None) -> Planned:
         YankedError: a block refuses it.
     """
     installed = _installed(ctx, plugin_id)
-    target = next((p for p in installed.previous if version in {None, p.version}), None)
+    target = _earlier(installed) if version is None else _kept(installed, version)
     if target is None:
         kept = ", ".join(plugin.version for plugin in installed.previous)
         what = f"version {version} is not" if version else "no earlier version is"
@@ -215,8 +230,21 @@ def plan_rollback(ctx: Context, plugin_id: str, version: str | None) -> Planned:
     dropped = [p.id for p in lock.plugins if p.id not in needed]  # only the newer version needed them
     lock = lock.model_copy(update={"plugins": tuple(p for p in lock.plugins if p.id in needed)})
     only = {plugin_id, *dropped}
-    plan = plan_from_lock(ctx, lock, old, _range_warning(ctx, target), only=only, changelogs=False)
+    text, warnings = _with_range(ctx, target)
+    if text is not None:
+        lock = lock.model_copy(update={"wanted": wished(parse_project(text, ctx.project.path))})
+    plan = plan_from_lock(ctx, lock, old, warnings, text=text, only=only, changelogs=False)
     return Planned(plan, How(offline=True))
+
+
+def _earlier(installed: Installed) -> LockedPlugin | None:
+    """The version before the current one, of those that are kept."""
+    now = parse_version(installed.plugin.version)
+    return next((p for p in installed.previous if parse_version(p.version) < now), None)
+
+
+def _kept(installed: Installed, version: str) -> LockedPlugin | None:
+    return next((p for p in installed.previous if p.version == version), None)
 
 
 def _check_fits(project: Project, lock: Lock, target: LockedPlugin) -> None:
@@ -243,12 +271,16 @@ def _check_fits(project: Project, lock: Lock, target: LockedPlugin) -> None:
         )
 
 
-def _range_warning(ctx: Context, target: LockedPlugin) -> tuple[str, ...]:
+def _with_range(ctx: Context, target: LockedPlugin) -> tuple[str | None, tuple[str, ...]]:
+    """plugins.toml asking for a version that its range leaves out, and a word about that; None where it holds it."""
+    from registry_client.installer.project_edit import with_plugin  # noqa: PLC0415
+
     wanted = ctx.project.plugins.get(target.id)
     if wanted is None or not wanted.range or in_range(target.version, wanted.range, prereleases=True):
-        return ()
-    text = f"plugins.toml asks for {target.id} {wanted.range}, which {target.version} is not"
-    return (f"{text}; the next 'plugin lock' or 'plugin upgrade' goes by that",)
+        return None, ()
+    now = f"=={target.version}"
+    said = f"plugins.toml asked for {target.id} {wanted.range}, and asks for {now} now; loosen that to go forwards again"
+    return with_plugin(ctx.project.text, replace(wanted, range=now), ctx.project), (said,)
 
 
 def plan_switch(ctx: Context, plugin_ids: Sequence[str], action: Action) -> Planned:
@@ -262,7 +294,9 @@ def plan_switch(ctx: Context, plugin_ids: Sequence[str], action: Action) -> Plan
         installed = _installed(ctx, plugin_id)
         if action is Action.ENABLE:
             refuse_blocked(ctx, installed.plugin)
-        if (installed.disabled is not None) is (action is Action.ENABLE):
+        by_block = installed.disabled is not None and installed.disabled.by == "block"
+        # Disabled by its owner too, it stays so once the block is lifted.
+        if (installed.disabled is not None) is (action is Action.ENABLE) or by_block:
             changes.append(Change(plugin_id, action, installed.plugin, installed.plugin))
     return Planned(Plan(tuple(changes)))
 

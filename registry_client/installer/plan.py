@@ -88,6 +88,11 @@ class Plan:
     applied: bool = False
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it changes nothing."""
+        return not self.changes and self.lock is None and self.project_text is None
+
+    @property
     def asks_for_more(self) -> tuple[Change, ...]:
         """Changes by which what was accepted before gets more permissions, by itself or by what it brings along."""
         return tuple(c for c in self.changes if c.more and c.new_permissions)

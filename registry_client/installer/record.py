@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from registry_client.installer.lockfile import LockedPlugin
 from registry_client.jsontext import MIB, parse_json
-from registry_client.models.base import Document, LongText, PluginId, Time, validate
+from registry_client.models.base import Document, LongText, PluginId, Time, check_schema_version, validate
 
 RECORD_LIMIT = 64 * MIB
 
@@ -63,7 +63,7 @@ def parse_record(data: bytes, where: str) -> Record:
     Raises:
         DocumentError: not a record; lists every problem.
     """
-    parse_json(data, limit=RECORD_LIMIT, where=where)
+    check_schema_version(parse_json(data, limit=RECORD_LIMIT, where=where), where)
     return validate(Record, data, where)
 
 

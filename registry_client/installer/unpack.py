@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from registry_client.installer.archive import (
     CHUNK,
     DEFAULT,
-    RESERVED,
     Layout,
     Limits,
     Reader,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 _FILE_MODE = 0o644
 _FOLDER_MODE = 0o755
 _CACHE = "__pycache__"
+_OWN = ".plugin"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _write(reader: Reader, layout: Layout, into: Path, name: str) -> Unpacked:
 def compare(archive: Path, name: str, folder: Path, limits: Limits = DEFAULT) -> list[str]:
     """What differs between an archive and the folder it was unpacked into; links in the folder are not followed.
 
-    Not looked at: `.plugin/` and `.registry/` at the top, which the installer writes itself, and the bytecode that
+    Not looked at: `.plugin/` at the top, which the installer writes itself, and the bytecode that
     Python keeps in `__pycache__` for a module of the archive. Who can write there can run code, and is not found this way.
 
     Args:
@@ -134,7 +134,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, bool]]:
         with os.scandir(folder / prefix) as found:
             for item in found:
                 path = prefix + item.name
-                if path in RESERVED:
+                if path == _OWN and item.is_dir(follow_symlinks=False):
                     continue
                 if item.is_dir(follow_symlinks=False) and not _is_junction(item):
                     waiting.append(f"{path}/")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from registry_client.errors import ConflictError, RegistryError
+from registry_client.installer.applying import refusing_blocks
 from registry_client.installer.locking import Wishes, make_lock
 from registry_client.installer.plan import Action, Change, Waiting
-from registry_client.installer.planning import plan_changes
+from registry_client.installer.planning import plan_changes, same_content
 from registry_client.names import in_range, parse_version
 from registry_client.resolve import Update, choose_update
 from registry_client.status import Status
@@ -44,6 +45,43 @@ class Outdated:
     wanted: str
     offered: str
     force: bool
+
+
+def relock(ctx: Context, old: Lock | None, wishes: Wishes) -> Locking:
+    """A new lock. Where nothing fits because installed plugins are blocked, these stay locked, set aside, and the others go on.
+
+    Raises:
+        RegistryError: as `make_lock`.
+    """
+    try:
+        return make_lock(ctx.project, ctx.registries, ctx.unsigned, old, wishes)
+    except ConflictError:
+        aside = _blocked_here(ctx, old)
+        if not aside:
+            raise
+    return make_lock(ctx.project, ctx.registries, ctx.unsigned, old, wishes, aside=aside)
+
+
+def _blocked_here(ctx: Context, old: Lock | None) -> dict[str, LockedPlugin]:
+    """The locked plugins that are installed here and that a block refuses."""
+    locked = old.by_id if old is not None else {}
+    return {
+        name: locked[name]
+        for name, item in ctx.area.read_record().plugins.items()
+        if name in locked and same_content(item.plugin, locked[name]) and refusing_blocks(ctx, item.plugin)
+    }
+
+
+def passed_over(ctx: Context, lock: Lock) -> tuple[str, ...]:
+    """A word about each plugin that stays on the version that was gone back to, though newer ones are there."""
+    return tuple(
+        f"{plugin.id} stays {plugin.version} since it was gone back from {plugin.passed_over}; "
+        f"'plugin upgrade {plugin.id}' takes newer ones again"
+        for plugin in lock.plugins
+        if plugin.passed_over is not None
+        and parse_version(plugin.version) < parse_version(plugin.passed_over)
+        and offered_update(ctx, plugin) is None
+    )
 
 
 def offered_update(ctx: Context, plugin: LockedPlugin) -> Update | None:
@@ -121,10 +159,11 @@ def outdated(ctx: Context, lock: Lock) -> list[Outdated]:
         [(p.source.registry, p.id) for p in lock.plugins if p.source.registry is not None]
     )
     try:
-        best = make_lock(ctx.project, ctx.registries, ctx.unsigned, lock, _everything(lock)).lock.by_id
+        best = relock(ctx, lock, _everything(lock)).lock.by_id
     except ConflictError as e:
         ctx.warnings.append(str(e))
         best = {}
+    ctx.warnings += passed_over(ctx, lock)
     found = []
     for plugin in lock.plugins:
         _warn_of_standing(ctx, plugin)
@@ -214,7 +253,7 @@ def _lock_allowed(
             limits={name: (text, why) for name, text in allowed.items() if text},
         )
         try:
-            locking = make_lock(ctx.project, ctx.registries, ctx.unsigned, lock, wishes)
+            locking = relock(ctx, lock, wishes)
         except ConflictError as e:
             refused = {min(allowed): str(e).splitlines()[0]}
         else:

@@ -258,6 +258,21 @@ def validate(model: type[D], data: bytes, where: str, error: type[DocumentError]
         raise error(where, problems_of(e)) from e
 
 
+def check_schema_version(raw: dict[str, Any], where: str) -> None:
+    """Refuse a file of this machine that a newer version of this program wrote, before it is found wrong in its details.
+
+    Raises:
+        DocumentError: it states a later version than the first, the only one so far.
+    """
+    found = raw.get("schemaVersion")
+    if type(found) is int and found > 1:
+        raise DocumentError(
+            where,
+            [Problem("$.schemaVersion", f"is {found}; this version of the program knows 1 only")],
+            hint="A newer version of plugin-registry wrote it: use that one.",
+        )
+
+
 __all__ = [
     "Count",
     "Digest",
@@ -280,4 +295,5 @@ __all__ = [
     "UniqueTuple",
     "Url",
     "Version",
+    "check_schema_version",
 ]
