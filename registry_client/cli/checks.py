@@ -126,7 +126,7 @@ def project_status(installer: Installer, output: Output) -> tuple[dict[str, Any]
         "unsigned": list(standing.unsigned),
         "outOfStep": list(standing.out_of_step),
         "lockProblems": list(standing.lock_problems),
-        "exchange": str(standing.exchange),
+        "exchange": None if standing.exchange is None else str(standing.exchange),
         "changes": [change_json(change) for change in standing.plan.changes],
     }
     for problem in standing.lock_problems:

@@ -2,7 +2,7 @@
 /**
  * Plugin Name: WP Bridge
  * Description: Connects this site and keeps itself up to date from a plugin registry.
- * Version: 1.0.0
+ * Version: 1.0.1
  * Requires at least: 6.1
  * Requires PHP: 8.0
  * Author: Acme
@@ -15,13 +15,13 @@ namespace Acme\WpBridge;
 defined( 'ABSPATH' ) || exit;
 
 const ID       = 'wp-bridge';
-const VERSION  = '1.0.0';
+const VERSION  = '1.0.1';
 const CACHE    = 'wp_bridge_manifest';
 const MAX_SIZE = 262144; // the registry's limit for a manifest
 
 add_filter( 'pre_set_site_transient_update_plugins', __NAMESPACE__ . '\\offer_update' );
 add_filter( 'plugins_api', __NAMESPACE__ . '\\describe', 10, 3 );
-add_filter( 'upgrader_pre_download', __NAMESPACE__ . '\\download', 10, 3 );
+add_filter( 'upgrader_pre_download', __NAMESPACE__ . '\\download', 10, 4 );
 
 /** The registry's URL without a trailing slash, or '' if none is set. Only https:// will do. */
 function registry(): string {
@@ -113,11 +113,21 @@ function describe( $result, $action, $args ) {
 	);
 }
 
-/** Download our own package and refuse it if its digest is not the manifest's. */
-function download( $reply, $url, $upgrader ) {
+/**
+ * Download our own package and refuse it if its digest is not the manifest's.
+ *
+ * WordPress says which plugin it updates. For this one, no URL but the manifest's will do: WordPress keeps offers for hours, and without
+ * this an older one, or one that outlives the registry, would be installed unseen.
+ */
+function download( $reply, $url, $upgrader, $extra = array() ) {
 	$package = package();
-	if ( false !== $reply || null === $package || $url !== $package['url'] ) {
+	$current = null !== $package && $url === $package['url'];
+	$ours    = is_array( $extra ) && plugin_basename( __FILE__ ) === ( $extra['plugin'] ?? null );
+	if ( false !== $reply || ( ! $ours && ! $current ) ) {
 		return $reply;
+	}
+	if ( ! $current ) {
+		return new \WP_Error( 'wp_bridge_offer', 'WP Bridge: the registry does not state this package now; it was not installed. Check for updates again.' );
 	}
 	$file = download_url( $url );
 	if ( is_wp_error( $file ) ) {
