@@ -274,11 +274,12 @@ def test_blocked_plugin_is_not_installed(host: HostProject) -> None:
     shutil.rmtree(host.plugins)
     host.world.block("acme-notes", "<2", "disable", "Unsafe.")
     host.world.register()
-    for attempt in (
+    attempts: list[Callable[[], Plan]] = [
         lambda: host.installer().install(),
         lambda: host.installer().add(["acme-calendar"]),
         lambda: host.installer().add(["acme-notes==1.0.0"]),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(RegistryError, match="Unsafe"):
             attempt()
     assert host.versions() == {}
