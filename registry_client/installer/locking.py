@@ -284,6 +284,7 @@ def _pin(project: Project, registries: Registries, pick: Pick, known: LockedPlug
         and known.source.registry == pick.registry
         and known.version == line.version
         and known.payload_digest == line.manifest.payload_digest
+        and known.requires == line.requires  # else the index says other than what was signed: reading it is an error
     ):
         return known
     client = registries.client(pick.registry)

@@ -55,8 +55,6 @@ def plan_add(
 
     One that is asked for already keeps its range unless another is stated.
 
-    One that is asked for already keeps its range unless another is stated.
-
     Raises:
         ConfigError: a wish is malformed. RegistryError: it cannot be fulfilled.
     """
