@@ -432,15 +432,36 @@ def test_the_nearest_project_upwards(project: HostBench, monkeypatch: pytest.Mon
 def test_registry_commands_ask_the_projects_registry(
     project: HostBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unless an option or the environment names another; --project comes before the environment."""
+    """Unless an option names another; what the environment names counts where there is no project."""
     assert project.run("search", "calendar").out.startswith("calendar  1.0.0")
     assert project.run("info", "sms").code == 0
     assert project.run("versions", "sms").code == 0
     monkeypatch.setenv("PLUGIN_REGISTRY_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("PLUGIN_REGISTRY_ROOT", str(project.folder / "1.root.json"))
+    assert project.run("search").code == 0
+    assert project.run("--timeout", "1", "--registry", "http://127.0.0.1:9", "search").code == 5
+    monkeypatch.chdir(project.folder.parent)
     assert project.run("--timeout", "1", "search").code == 5
-    assert project.run("--project", ".", "search").code == 0
-    assert project.run("--registry", project.url, "search").code == 0
+    assert project.run("--project", str(project.folder), "search").code == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--host", "example=9.0.0"),
+        ("--channel", "testing"),
+        ("--prereleases",),
+        ("--registry", "http://127.0.0.1:9"),
+        ("--root", "1.root.json"),
+        ("--mirror", "http://127.0.0.1:9"),
+    ],
+)
+def test_options_do_not_override_a_project(project: HostBench, options: tuple[str, ...]) -> None:
+    """What plugins.toml states is not passed over in silence: the option is refused, with the way out."""
+    run = project.run(*options, "install")
+    assert run.code == 3
+    assert f"{options[0]}: says nothing to a project" in run.err
+    assert "plugins.toml" in run.err
 
 
 def test_info_goes_by_the_projects_host(project: HostBench) -> None:

@@ -246,7 +246,13 @@ def options(
     ] = None,
     prereleases: Annotated[bool, typer.Option("--prereleases", help="Offer prereleases too.")] = False,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, max=3600, help="Time for the network of one call.")
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            max=3600,
+            help="Time for the network of one call; a download has ten minutes.",
+        ),
     ] = 30.0,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Say more on stderr; show keyids in full.")

@@ -49,6 +49,14 @@ def init(
         str,
         typer.Option(metavar="NAME=VERSION", help="The application and its version.", show_default=False),
     ] = "",
+    ecosystem: Annotated[
+        str,
+        typer.Option(
+            metavar="E",
+            help="Which artifacts it uses: python, wordpress, shopify or custom; by default any.",
+            show_default=False,
+        ),
+    ] = "",
     folder: Annotated[
         str, typer.Option(metavar="DIR", help="Where plugins are installed, from plugins.toml's folder.")
     ] = "plugins",
@@ -59,6 +67,7 @@ def init(
     What is not given here is taken from the options before the command, and from the environment.
     """
     from registry_client.installer.nearest import named_project
+    from registry_client.installer.project_edit import new_project
 
     state = state_of(ctx)
     path = named_project(state.project_option or Path())
@@ -70,7 +79,17 @@ def init(
     url = registry or state.registry or state.environment.registry
     applications = parse_applications([host]) if host else state.applications
     pinned = _root(state, root, path) if url else ""
-    project = _write_first(state, path, url=url, root=pinned, applications=applications, folder=folder)
+    name, version = next(iter(applications.items()), ("", ""))
+    text = new_project(
+        name=name,
+        version=version,
+        url=url,
+        root=pinned,
+        allow_dev_keys=state.allow_dev_keys or state.environment.dev_keys_allowed,
+        folder=folder,
+        ecosystem=ecosystem,
+    )
+    project = _write_first(path, text)
     document = {
         "project": str(path),
         "registry": url or None,
@@ -83,16 +102,11 @@ def init(
     )
 
 
-def _write_first(
-    state: State, path: Path, *, url: str, root: str, applications: dict[str, str], folder: str
-) -> Project:
+def _write_first(path: Path, text: str) -> Project:
     """Write a first plugins.toml, and give what it says."""
-    from registry_client.installer.project import new_project, parse_project
+    from registry_client.installer.project import parse_project
     from registry_client.store import write_atomic
 
-    name, version = next(iter(applications.items()), ("", ""))
-    dev_keys = state.allow_dev_keys or state.environment.dev_keys_allowed
-    text = new_project(name=name, version=version, url=url, root=root, allow_dev_keys=dev_keys, folder=folder)
     try:
         project = parse_project(text, path)
     except DocumentError as e:

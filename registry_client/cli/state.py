@@ -102,6 +102,7 @@ class State:
             ConfigError: there is no plugins.toml, or it cannot be read. DocumentError: it breaks its rules.
         """
         path = self.project_path()
+        self._refuse_options()
         if path is None:
             raise ConfigError(
                 "there is no plugins.toml here or in a folder above",
@@ -112,6 +113,27 @@ class State:
         return Installer(
             path, self.access(offline=offline), environment=env.process_variables(), progress=progress
         )
+
+    def _refuse_options(self) -> None:
+        """What plugins.toml states is not overridden in passing: the lock would answer something else than the file.
+
+        Raises:
+            ConfigError: an option says something else.
+        """
+        given = {
+            "--registry": self.registry,
+            "--root": self.root,
+            "--mirror": self.mirrors,
+            "--host": self.applications,
+            "--channel": self.channel,
+            "--prereleases": self.prereleases,
+        }
+        for option, value in given.items():
+            if value:
+                raise ConfigError(
+                    f"{option}: says nothing to a project, whose plugins.toml states it",
+                    hint="Change plugins.toml, and leave the option out.",
+                )
 
     def access(self, *, offline: bool = False) -> Access:
         """How the registries of the project are reached; without tokens where no host will be asked."""
@@ -184,8 +206,8 @@ class State:
 
     @property
     def names_registry(self) -> bool:
-        """Whether the options or the environment name a registry, so that the project's is not meant."""
-        return bool(self.registry or (self.environment.registry and self.project_option is None))
+        """Whether the options name a registry, so that the project's is not meant."""
+        return bool(self.registry)
 
     def _configured(self, name: str) -> tuple[RegistryConfig, bool]:
         """The registry, and whether it is one of the project's."""
@@ -205,7 +227,7 @@ class State:
         return RegistryConfig("", url, self.root or self._environment_root(), self.mirrors), False
 
     def _of_project(self, name: str) -> RegistryConfig | None:
-        """The project's registry, unless the options or the environment name another: what was typed comes first."""
+        """The project's registry, unless the options name another: what was typed comes first, the environment last."""
         path = self.project_path() if name or not self.names_registry else None
         if path is None:
             return None

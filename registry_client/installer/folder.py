@@ -42,6 +42,7 @@ _LEFT_OUT = (
     *(".git", ".hg", ".svn", ".DS_Store", "node_modules", "__pycache__", "*.pyc", "*.egg-info"),
     *(".venv", "venv", ".mypy_cache", ".pytest_cache", ".ruff_cache"),
 )
+_AT_TOP = ("dist",)  # where `publisher pack` puts its archives; further down it is usually part of the plugin
 _CHUNK = 1024 * 1024
 # What an archive may have, less its one top folder and the file itself.
 _MAX_DEPTH = 30
@@ -188,7 +189,8 @@ def _listed(folder: Path, prefix: str, problems: list[str]) -> list[os.DirEntry[
     """What is in a folder, without what is left out."""
     try:
         with os.scandir(folder) as entries:
-            return [e for e in entries if not any(fnmatchcase(e.name, pattern) for pattern in _LEFT_OUT)]
+            left_out = _LEFT_OUT if prefix else (*_LEFT_OUT, *_AT_TOP)
+            return [e for e in entries if not any(fnmatchcase(e.name, pattern) for pattern in left_out)]
     except OSError as e:
         problems.append(f"{shown(prefix) or '.'}: cannot be read ({e.strerror or e})")
         return []

@@ -284,7 +284,8 @@ def _pin(project: Project, registries: Registries, pick: Pick, known: LockedPlug
         and known.source.registry == pick.registry
         and known.version == line.version
         and known.payload_digest == line.manifest.payload_digest
-        and known.requires == line.requires  # else the index says other than what was signed: reading it is an error
+        # If the index says other than what was signed, the manifest is read, which finds that.
+        and known.requires == line.requires
     ):
         return known
     client = registries.client(pick.registry)

@@ -202,7 +202,7 @@ def plan_rollback(ctx: Context, plugin_id: str, version: str | None) -> Planned:
     target = _earlier(installed) if version is None else _kept(installed, version)
     if target is None:
         kept = ", ".join(plugin.version for plugin in installed.previous)
-        what = f"version {version} is not" if version else "no earlier version is"
+        what = f"version {version} is not" if version else f"no version before {installed.plugin.version} is"
         raise NotFoundError(
             f"{plugin_id}: {what} kept on this machine{f' (kept: {kept})' if kept else ''}",
             hint=f"From the registry: 'plugin add {plugin_id}=={version or 'VERSION'}'.",

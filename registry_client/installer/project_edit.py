@@ -207,7 +207,7 @@ _HEAD = """\
 """
 
 
-def new_project(
+def new_project(  # noqa: PLR0913  (keyword options, each with a default)
     *,
     name: str = "",
     version: str = "",
@@ -216,6 +216,7 @@ def new_project(
     root: str = "",
     allow_dev_keys: bool = False,
     folder: str = "plugins",
+    ecosystem: str = "",
 ) -> str:
     """The text of a first plugins.toml, with comments.
 
@@ -227,12 +228,16 @@ def new_project(
         root: its pinned root of trust, relative to the file.
         allow_dev_keys: accept development keys.
         folder: where plugins are installed, relative to the file.
+        ecosystem: which artifacts the host uses; empty for any.
     """
     host = [
         _line("name", name or "my-application", "what plugins call it in requires.host", off=not name),
         _line("version", version or "1.0.0", "its version", off=not (name and version)),
         _line("folder", folder, "where plugins are installed"),
         _line("channel", "stable", 'or "testing", to be offered versions in testing too'),
+        _line(
+            "ecosystem", ecosystem or "python", "which artifacts it uses; by default any", off=not ecosystem
+        ),
         _line("python", "3.12", "by default the running interpreter's; false: it has none", off=True),
         _line("platform", "linux", "by default this machine's; false: it does not matter", off=True),
     ]

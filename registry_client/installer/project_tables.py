@@ -104,7 +104,11 @@ def _platform(value: object) -> object:
 
 def _inner_folder(text: str) -> str:
     check_path(text)
-    if posixpath.normpath(text).rpartition("/")[2] in {"", ".", ".."}:  # the project's own folder, one above it, the root
+    if posixpath.normpath(text).rpartition("/")[2] in {
+        "",
+        ".",
+        "..",
+    }:  # the project's own folder, one above it, the root
         raise ValueError(f"expected a folder of the plugins' own, got {text!r}")
     return text
 

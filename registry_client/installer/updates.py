@@ -288,6 +288,9 @@ def _refused(ctx: Context, old: Lock, locking: Locking, allowed: Mapping[str, st
         if change.more and change.new_permissions:
             text = f"it asks for more permissions: {', '.join(change.new_permissions)}"
             refused |= dict.fromkeys(_blamed(change.id, locking, allowed), text)
+        elif change.before is not None and change.after is not None and _other_hands(change, old):
+            text = f"it comes from another publisher: {change.after.publisher}"
+            refused |= dict.fromkeys(_blamed(change.id, locking, allowed), text)
         elif (
             change.action in {Action.UPGRADE, Action.DOWNGRADE, Action.REMOVE}
             and change.id in old.by_id
@@ -298,6 +301,12 @@ def _refused(ctx: Context, old: Lock, locking: Locking, allowed: Mapping[str, st
             text = f"it would also {change.action} {change.id}"
             refused |= dict.fromkeys(_blamed(change.id, locking, allowed), text)
     return refused
+
+
+def _other_hands(change: Change, old: Lock) -> bool:
+    """Whether an update comes from another publisher than what is locked: its owner should see that first."""
+    before = old.by_id.get(change.id)
+    return before is not None and change.after is not None and before.publisher != change.after.publisher
 
 
 def _as_locked(change: Change, old: Lock) -> bool:
