@@ -2,8 +2,8 @@
 
 Code blocks are marked by what they are. `sh` and `python` blocks are run, in the order of the page, in one empty
 folder and one shell, with the real commands; the port 8765 stands for a free one. `text`, `json` and `mermaid` blocks
-are shown only: what needs GitHub, a KMS or cron. Commands of ours in them are parsed all the same; `yaml` blocks are workflows and `toml` blocks
-a host's plugins.toml, which must be valid ones.
+are shown only: what needs GitHub, a KMS or cron. Commands of ours in them are parsed all the same; `yaml` blocks are
+workflows, `toml` blocks a host's plugins.toml, and must be valid ones.
 """
 
 from __future__ import annotations

@@ -553,7 +553,7 @@ def test_rollback_goes_back_only(host: HostProject) -> None:
     for expected in ("1.1.0", "1.0.0"):
         host.installer().rollback("acme-notes")
         assert host.versions() == {"acme-notes": expected}
-    with pytest.raises(NotFoundError, match="no version before 1.0.0 is kept"):
+    with pytest.raises(NotFoundError, match=r"no version before 1\.0\.0 is kept"):
         host.installer().rollback("acme-notes")
     host.installer().rollback("acme-notes", "1.2.0")
     assert host.versions() == {"acme-notes": "1.2.0"}
