@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.worker import peak_memory, timed
 from registry_client.digest import Digest
 from registry_client.errors import NotFoundError, ResolutionError
-from registry_client.installer.lockfile import LockedPlugin
-from registry_client.installer.solve import Ask, solve
+from registry_client.installer.project.lockfile import LockedPlugin
+from registry_client.installer.resolution.solve import Ask, solve
 from registry_client.jsontext import dump_line
 from registry_client.models.index import IndexLine
 from registry_client.names import parse_range, parse_version

@@ -84,7 +84,7 @@ def install(job: dict[str, Any]) -> list[float]:
     """One operation of an installer, or a plain loop over the same archives, after the imports."""
     from registry_client import Access, Directories, Installer
     from registry_client.http import Transport
-    from registry_client.installer import git, pypi, unsigned  # what a host process has imported by then
+    from registry_client.installer.elsewhere import git, pypi, unsigned  # what a host process has imported by then
 
     _ = git, pypi, unsigned, Transport
     if job["call"] == "loop":

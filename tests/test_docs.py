@@ -26,7 +26,7 @@ import yaml
 
 from publisher.cli.app import app as publisher_app
 from registry_client.cli.app import app as plugin_app
-from registry_client.installer.project import parse_project
+from registry_client.installer.project.file import parse_project
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = sorted(

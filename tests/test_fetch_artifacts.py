@@ -20,7 +20,7 @@ from registry_client.digest import Digest
 from registry_client.errors import DigestError, FetchError, InstallError, NotFetchedError
 from registry_client.hosts import Hosts, Received
 from registry_client.http import Transport
-from registry_client.installer.fetch import Job, fetch_artifacts, has_archive, open_part
+from registry_client.installer.archives.fetch import Job, fetch_artifacts, has_archive, open_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

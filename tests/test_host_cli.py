@@ -23,9 +23,9 @@ from registry_client.cli.env import Environment, process_variables
 from registry_client.cli.output import Output
 from registry_client.cli.search import parse_plain
 from registry_client.cli.state import State
-from registry_client.installer import exchange
-from registry_client.installer.lockfile import LockedPlugin
+from registry_client.installer.disk import exchange
 from registry_client.installer.plan import Action, Change, Plan
+from registry_client.installer.project.lockfile import LockedPlugin
 
 template, host, project = support.template, support.host, support.project
 PLAN = {

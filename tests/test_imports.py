@@ -31,7 +31,7 @@ EDGES: dict[str, dict[str, str]] = {
     "socket": {},
     "tuf.ngclient": {"registry_client": "registry_client/trust.py"},
     "subprocess": {
-        "registry_client": "registry_client/installer/git.py",
+        "registry_client": "registry_client/installer/elsewhere/git.py",
         "publisher": "publisher/git.py publisher/process.py",
     },
     "github": {"publisher": "publisher/github/connection.py"},

@@ -19,7 +19,7 @@ from publisher.registrar.gate import TreeTransport
 from publisher.tree import MemoryTree
 from registry_client import hosts
 from registry_client.errors import FetchError, NotFetchedError, RegistryError
-from registry_client.installer import disk
+from registry_client.installer.disk import steps as disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,7 +6,7 @@ import pytest
 from support.locks import lock_of, locked
 
 from registry_client.errors import NotFoundError
-from registry_client.installer.graph import Branch, Link, build_tree, chains_to, dependants
+from registry_client.installer.project.graph import Branch, Link, build_tree, chains_to, dependants
 
 LOCK = lock_of(
     locked("app", needs={"calendar": ">=1", "notes": ">=1"}),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from support.locks import lock_of, locked
 
+from registry_client.installer.disk.record import Record
 from registry_client.installer.plan import Action
 from registry_client.installer.planning import kept_versions, packages_of, plan_changes
-from registry_client.installer.record import Record
 
 if TYPE_CHECKING:
-    from registry_client.installer.lockfile import LockedPlugin
+    from registry_client.installer.project.lockfile import LockedPlugin
 
 
 def record_of(*plugins: LockedPlugin) -> Record:

@@ -9,7 +9,7 @@ import pytest
 
 from registry_client.digest import Digest
 from registry_client.errors import DocumentError
-from registry_client.installer.lockfile import (
+from registry_client.installer.project.lockfile import (
     LOCK_LIMIT,
     Lock,
     LockedPlugin,
@@ -19,7 +19,7 @@ from registry_client.installer.lockfile import (
     locked_source,
     parse_lock,
 )
-from registry_client.installer.sources import (
+from registry_client.installer.project.sources import (
     AdoptedSource,
     GitSource,
     PathSource,

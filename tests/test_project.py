@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_client.errors import ConfigError, DocumentError
-from registry_client.installer.project import (
+from registry_client.installer.project.file import (
     PROJECT_LIMIT,
     find_project,
     host_of,
@@ -19,8 +19,8 @@ from registry_client.installer.project import (
     with_plugin,
     without_plugin,
 )
-from registry_client.installer.project_model import PROJECT_NAME, Project, Wanted
-from registry_client.installer.sources import (
+from registry_client.installer.project.model import PROJECT_NAME, Project, Wanted
+from registry_client.installer.project.sources import (
     AdoptedSource,
     GitSource,
     PathSource,

@@ -11,7 +11,7 @@ from support.resolution import INSTALL_ID, Tables, info, locked, other_digest
 
 from registry_client import errors
 from registry_client.errors import ConfigError, ConflictError, FetchError, NotFoundError, RegistryError
-from registry_client.installer.solve import MAX_PLUGINS, Ask, Fixed, Pick, solve
+from registry_client.installer.resolution.solve import MAX_PLUGINS, Ask, Fixed, Pick, solve
 from registry_client.models.manifest import Requires
 from registry_client.resolve import Host, VersionInfo
 from registry_client.status import Status

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.resolution import INSTALL_ID, Entry, Tables, info, locked
 
 from registry_client.errors import ResolutionError
-from registry_client.installer.solve import Ask, Pick, solve
+from registry_client.installer.resolution.solve import Ask, Pick, solve
 from registry_client.names import in_range, is_prerelease, parse_version
 from registry_client.resolve import Host
 

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_client.errors import ConfigError, InstallError, UnsafePathError
-from registry_client.installer import folder as folder_module
-from registry_client.installer.folder import pack_folder, take_archive
-from registry_client.installer.local import known_version, made_valid, read_local
+from registry_client.installer.elsewhere import folder as folder_module
+from registry_client.installer.elsewhere.folder import pack_folder, take_archive
+from registry_client.installer.elsewhere.local import known_version, made_valid, read_local
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.names import check_plugin_id, parse_version
 

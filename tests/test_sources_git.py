@@ -15,15 +15,15 @@ import pytest
 from support.githttp import git_host
 
 from registry_client.errors import FetchError, InstallError, NotFoundError, TooLargeError
-from registry_client.installer import git as git_module
-from registry_client.installer.folder import pack_folder
-from registry_client.installer.git import git_environment
-from registry_client.installer.git_source import clone
-from registry_client.installer.git_url import check_git_url, protocols, repository_name
-from registry_client.installer.sources import GitSource
+from registry_client.installer.elsewhere import git as git_module
+from registry_client.installer.elsewhere.folder import pack_folder
+from registry_client.installer.elsewhere.git import git_environment
+from registry_client.installer.elsewhere.git_source import clone
+from registry_client.installer.elsewhere.git_url import check_git_url, protocols, repository_name
+from registry_client.installer.project.sources import GitSource
 
 if TYPE_CHECKING:
-    from registry_client.installer.packed import Packed
+    from registry_client.installer.elsewhere.packed import Packed
 
 MANIFEST = json.dumps({"id": "chat", "version": "1.2.0", "permissions": ["chat.send"]})
 

@@ -15,14 +15,14 @@ from support.simple_index import JSON, SimpleIndex, simple_index, wheel
 
 from registry_client.errors import DigestError, FetchError, NotFoundError, RegistryError, TooLargeError
 from registry_client.http import Transport
-from registry_client.installer import pypi as pypi_module
-from registry_client.installer.pypi import choose_file, fetch_pypi, read_files
-from registry_client.installer.sources import PypiSource
+from registry_client.installer.elsewhere import pypi as pypi_module
+from registry_client.installer.elsewhere.pypi import choose_file, fetch_pypi, read_files
+from registry_client.installer.project.sources import PypiSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry_client.installer.packed import Packed
+    from registry_client.installer.elsewhere.packed import Packed
 
 TOOL = "nexus-tool"
 HTTPS = "https://index.example/simple/nexus-tool/"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from registry_client.errors import ConfigError
-from registry_client.installer.project import parse_project
-from registry_client.installer.sources import GitSource, PathSource, PypiSource, RegistrySource
-from registry_client.installer.spec import Wish, parse_wish
+from registry_client.installer.project.file import parse_project
+from registry_client.installer.project.sources import GitSource, PathSource, PypiSource, RegistrySource
+from registry_client.installer.project.spec import Wish, parse_wish
 
 TOP = Path("/srv/app").absolute()
 PROJECT = parse_project(

@@ -28,12 +28,13 @@ from support.areas import (
 
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, InstallError
-from registry_client.installer import disk, exchange
-from registry_client.installer.area import Area, read_receipt
-from registry_client.installer.disk import exists, is_real_folder
-from registry_client.installer.exchange import Way, swap_folders
-from registry_client.installer.record import Record
-from registry_client.installer.transaction import Move, Target, Transaction, recover
+from registry_client.installer.disk import exchange
+from registry_client.installer.disk import steps as disk
+from registry_client.installer.disk.area import Area, read_receipt
+from registry_client.installer.disk.exchange import Way, swap_folders
+from registry_client.installer.disk.record import Record
+from registry_client.installer.disk.steps import exists, is_real_folder
+from registry_client.installer.disk.transaction import Move, Target, Transaction, recover
 
 ROOT = Path(__file__).parents[1]
 TX = "0123456789abcdef"
@@ -61,7 +62,7 @@ def stop_after_commit_point(project: Path, change: Change, monkeypatch: pytest.M
         raise KilledError
 
     with monkeypatch.context() as patched:
-        patched.setattr("registry_client.installer.transaction._complete", killed)
+        patched.setattr("registry_client.installer.disk.transaction._complete", killed)
         patched.setattr(Transaction, "_roll_back", killed)
         with pytest.raises(KilledError):
             apply(project, change)
@@ -349,7 +350,7 @@ class TestFailures:
                 (project / "plugins.toml").write_bytes(b"mine\n")
             flush(folder)
 
-        monkeypatch.setattr("registry_client.installer.moves.flush_folder", editing)
+        monkeypatch.setattr("registry_client.installer.disk.moves.flush_folder", editing)
         with pytest.raises(InstallError, match=r"nothing was changed.*same moment"):
             apply(project, CHANGES["many"])
         assert (project / "plugins.toml").read_bytes() == b"mine\n"
@@ -363,7 +364,7 @@ class TestFailures:
         def interrupted(folder: Path) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("registry_client.installer.moves.flush_folder", interrupted)
+        monkeypatch.setattr("registry_client.installer.disk.moves.flush_folder", interrupted)
         with pytest.raises(KeyboardInterrupt):
             apply(project, CHANGES["many"])
         assert tree(project) == before
@@ -486,7 +487,7 @@ class TestArea:
     def test_two_runs(self, project: Path, area: Area) -> None:
         """The second fails clearly if the first does not end in time, and goes on if it does."""
         code = (
-            "import sys; from pathlib import Path; from registry_client.installer.area import Area\n"
+            "import sys; from pathlib import Path; from registry_client.installer.disk.area import Area\n"
             "with Area(Path(sys.argv[1])).locked(5):\n"
             "    print('locked', flush=True); sys.stdin.readline()"
         )

@@ -15,10 +15,10 @@ from support.areas import CHANGES, IDS, START, Change, apply, no_swap, tree
 from support.faults import BROKEN, KILLED, NOT_REACHED, Fault, run, step
 
 from registry_client.errors import RegistryError
-from registry_client.installer import disk
-from registry_client.installer.area import Area
-from registry_client.installer.exchange import Swap, swap_folders
-from registry_client.installer.transaction import recover
+from registry_client.installer.disk import steps as disk
+from registry_client.installer.disk.area import Area
+from registry_client.installer.disk.exchange import Swap, swap_folders
+from registry_client.installer.disk.transaction import recover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

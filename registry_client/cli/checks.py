@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from registry_client.cli.output import Output
     from registry_client.cli.state import State
     from registry_client.installer.checking import Checked
+    from registry_client.installer.disk.record import Installed
     from registry_client.installer.installer import HostStatus, Installer
-    from registry_client.installer.record import Installed
 
 
 _EXCHANGE = {

@@ -24,10 +24,10 @@ from registry_client.errors import ConfigError, RegistryError
 
 if TYPE_CHECKING:
     from registry_client.cli.output import Output
-    from registry_client.installer.graph import Branch, Link
+    from registry_client.installer.disk.record import Installed
     from registry_client.installer.installer import Installer
     from registry_client.installer.plan import Found, Plan
-    from registry_client.installer.record import Installed
+    from registry_client.installer.project.graph import Branch, Link
 
 
 def list_installed(ctx: typer.Context, _json: JsonFlag = False) -> None:

@@ -12,7 +12,7 @@ from registry_client.cli.env import read_environment
 from registry_client.names import check_plugin_id
 
 if TYPE_CHECKING:
-    from registry_client.installer.project_model import Project
+    from registry_client.installer.project.model import Project
 
 IDS_SHOWN = 200
 
@@ -22,7 +22,7 @@ def complete_id(ctx: typer.Context, incomplete: str) -> list[str]:
     from registry_client.catalogue import CATALOGUE_PATH, parse_catalogue
     from registry_client.digest import Digest
     from registry_client.errors import RegistryError
-    from registry_client.installer.nearest import read_registries
+    from registry_client.installer.project.nearest import read_registries
     from registry_client.store import Directories, Store
 
     environment = read_environment()
@@ -51,7 +51,7 @@ def _is_id(text: str) -> bool:
 def complete_installed(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids of the project's installed plugins that begin like this. No network."""
     from registry_client.errors import RegistryError
-    from registry_client.installer.area import Area
+    from registry_client.installer.disk.area import Area
 
     try:
         project = _project(ctx)
@@ -78,14 +78,14 @@ def _options(ctx: typer.Context) -> dict[str, object]:
 
 
 def _project_path(ctx: typer.Context) -> Path | None:
-    from registry_client.installer.nearest import find_project, named_project
+    from registry_client.installer.project.nearest import find_project, named_project
 
     given = _options(ctx).get("project")
     return named_project(Path(str(given))) if given else find_project(Path())
 
 
 def _project(ctx: typer.Context) -> Project | None:
-    from registry_client.installer.project import load_project
+    from registry_client.installer.project.file import load_project
 
     path = _project_path(ctx)
     return load_project(path) if path is not None else None

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from registry_client.cli.output import Output
-    from registry_client.installer.lockfile import Lock, LockedPlugin, LockedSource
     from registry_client.installer.plan import Change, Plan
+    from registry_client.installer.project.lockfile import Lock, LockedPlugin, LockedSource
 
 _SIGNS = {Action.INSTALL: ("+", "green"), Action.REMOVE: ("-", "red")}
 _OTHER = ("~", "yellow")
@@ -241,8 +241,8 @@ def show_plan(output: Output, plan: Plan, *, dry_run: bool = False, note: str = 
 
 def lock_changes(old: Lock, new: Lock) -> tuple[Change, ...]:
     """How a lock differs from the one before it."""
+    from registry_client.installer.disk.record import Installed, Record
     from registry_client.installer.planning import plan_changes
-    from registry_client.installer.record import Installed, Record
 
     before = {
         plugin.id: Installed.model_validate({"plugin": plugin, "installedAt": "1970-01-01T00:00:00Z"})

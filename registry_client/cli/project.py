@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from registry_client.cli.progress import Bars
     from registry_client.installer.installer import Consent, Installer
     from registry_client.installer.plan import Plan
-    from registry_client.installer.project_model import Project
+    from registry_client.installer.project.model import Project
 
 APPLIED_EXIT = 21
 WAITING_EXIT = 22
@@ -66,8 +66,8 @@ def init(
 
     What is not given here is taken from the options before the command, and from the environment.
     """
-    from registry_client.installer.nearest import named_project
-    from registry_client.installer.project_edit import new_project
+    from registry_client.installer.project.edit import new_project
+    from registry_client.installer.project.nearest import named_project
 
     state = state_of(ctx)
     path = named_project(state.project_option or Path())
@@ -104,7 +104,7 @@ def init(
 
 def _write_first(path: Path, text: str) -> Project:
     """Write a first plugins.toml, and give what it says."""
-    from registry_client.installer.project import parse_project
+    from registry_client.installer.project.file import parse_project
     from registry_client.store import write_atomic
 
     try:
@@ -124,7 +124,7 @@ def _write_first(path: Path, text: str) -> Project:
 def _root(state: State, given: Path | None, project: Path) -> str:
     """The pinned root as plugins.toml states it: relative where it stands beside or below that file."""
     from registry_client.client import read_root
-    from registry_client.installer.project import absolute
+    from registry_client.installer.project.file import absolute
 
     chosen = str(given or state.root or state.environment.root)
     if not chosen:
@@ -175,8 +175,8 @@ def add(
 
 def _from_here(installer: Installer, specs: Sequence[str]) -> list[str]:
     """The wishes, paths in them taken from the working directory, where whoever typed them stands."""
-    from registry_client.installer.sources import PathSource
-    from registry_client.installer.spec import parse_wish
+    from registry_client.installer.project.sources import PathSource
+    from registry_client.installer.project.spec import parse_wish
 
     found = []
     for spec in specs:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from registry_client.client import RegistryClient
     from registry_client.credentials import Credentials
     from registry_client.installer.installer import Installer
-    from registry_client.installer.project_model import Project, RegistryConfig
+    from registry_client.installer.project.model import Project, RegistryConfig
     from registry_client.installer.registries import Access
     from registry_client.resolve import Host
     from registry_client.store import Directories
@@ -70,7 +70,7 @@ class State:
 
     def project_path(self) -> Path | None:
         """The plugins.toml that is meant: the one given, else the nearest upwards from here; None where there is none."""
-        from registry_client.installer.nearest import find_project, named_project
+        from registry_client.installer.project.nearest import find_project, named_project
 
         if self.project_option is not None:
             return named_project(self.project_option)
@@ -85,7 +85,7 @@ class State:
         path = self.project_path()
         if path is None:
             return None
-        from registry_client.installer.project import load_project
+        from registry_client.installer.project.file import load_project
 
         return load_project(path)
 
@@ -168,7 +168,7 @@ class State:
         """Whether no other registry is configured, so that the token that names none is meant for this one."""
         if not self.environment.token():
             return False
-        from registry_client.installer.nearest import read_registries
+        from registry_client.installer.project.nearest import read_registries
 
         path = self.project_path()
         known = read_registries(path).values() if path is not None else ()
@@ -213,7 +213,7 @@ class State:
         """The registry, and whether it is one of the project's."""
         from dataclasses import replace
 
-        from registry_client.installer.project_model import RegistryConfig
+        from registry_client.installer.project.model import RegistryConfig
 
         found = self._of_project(name)
         if found is not None:
@@ -231,7 +231,7 @@ class State:
         path = self.project_path() if name or not self.names_registry else None
         if path is None:
             return None
-        from registry_client.installer.nearest import read_registries
+        from registry_client.installer.project.nearest import read_registries
 
         known = read_registries(path)
         return known.get(name) if name else next(iter(known.values()), None)
@@ -257,7 +257,7 @@ class State:
         if project is None:
             host = Host(install_id)
         else:
-            from registry_client.installer.project import host_of
+            from registry_client.installer.project.file import host_of
 
             host = host_of(project, install_id)
         return replace(

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from registry_client.errors import ConsentError, InstallError, NotFoundError, RegistryError
 from registry_client.installer.applying import How
+from registry_client.installer.archives.fetch import Job, fetch_artifacts
+from registry_client.installer.archives.unpack import compare
 from registry_client.installer.checking import discover
-from registry_client.installer.disk import is_real_folder
-from registry_client.installer.fetch import Job, fetch_artifacts
-from registry_client.installer.folder import pack_folder
-from registry_client.installer.lockfile import Lock, LockedPlugin, locked_source
+from registry_client.installer.disk.steps import is_real_folder
+from registry_client.installer.elsewhere.folder import pack_folder
 from registry_client.installer.locking import choose_artifact, locked_plugin, wished
 from registry_client.installer.operations import Planned, plan_from_lock
-from registry_client.installer.project import parse_project
-from registry_client.installer.project_edit import with_plugin
-from registry_client.installer.project_model import Wanted
-from registry_client.installer.sources import AdoptedSource, RegistrySource
-from registry_client.installer.unpack import compare
+from registry_client.installer.project.edit import with_plugin
+from registry_client.installer.project.file import parse_project
+from registry_client.installer.project.lockfile import Lock, LockedPlugin, locked_source
+from registry_client.installer.project.model import Wanted
+from registry_client.installer.project.sources import AdoptedSource, RegistrySource
 from registry_client.names import check_plugin_id
 
 if TYPE_CHECKING:

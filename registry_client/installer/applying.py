@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from registry_client.errors import DigestError, FetchError, InstallError, YankedError
-from registry_client.installer.fetch import Job, fetch_artifacts, has_archive
-from registry_client.installer.lockfile import lock_bytes
+from registry_client.installer.archives.fetch import Job, fetch_artifacts, has_archive
+from registry_client.installer.archives.unpack import unpack
+from registry_client.installer.disk.record import Disabled, Installed, Record
+from registry_client.installer.disk.transaction import Move, Target, Transaction
 from registry_client.installer.locking import usable_artifact
 from registry_client.installer.plan import Action, Change, Plan
 from registry_client.installer.planning import kept_versions, same_content
-from registry_client.installer.record import Disabled, Installed, Record
-from registry_client.installer.transaction import Move, Target, Transaction
-from registry_client.installer.unpack import unpack
+from registry_client.installer.project.lockfile import lock_bytes
 from registry_client.models.blocks import BlockAction
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.status import blocks_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from registry_client.installer.context import Context
-    from registry_client.installer.lockfile import LockedPlugin
+    from registry_client.installer.project.lockfile import LockedPlugin
     from registry_client.models.blocks import Block
     from registry_client.signed import VerifiedManifest
 

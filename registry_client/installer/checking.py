@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from registry_client.errors import InstallError, RegistryError
 from registry_client.installer.applying import held_blocks, held_manifest, refusing_blocks
-from registry_client.installer.area import MANIFEST, OWN, RECEIPT
-from registry_client.installer.disk import exists, is_real_folder
-from registry_client.installer.fetch import has_archive
-from registry_client.installer.folder import read_folder
+from registry_client.installer.archives.fetch import has_archive
+from registry_client.installer.archives.unpack import compare
+from registry_client.installer.disk.area import MANIFEST, OWN, RECEIPT
+from registry_client.installer.disk.steps import exists, is_real_folder
+from registry_client.installer.elsewhere.folder import read_folder
 from registry_client.installer.plan import Action, Change, Found
-from registry_client.installer.unpack import compare
 from registry_client.models.blocks import BlockAction
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.portable import shown
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from registry_client.installer.context import Context
-    from registry_client.installer.lockfile import LockedPlugin
-    from registry_client.installer.record import Installed, Record
+    from registry_client.installer.disk.record import Installed, Record
+    from registry_client.installer.project.lockfile import LockedPlugin
 
 
 @dataclass(frozen=True)

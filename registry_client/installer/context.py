@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from registry_client.errors import DocumentError, HookError
-from registry_client.installer.lockfile import LOCK_LIMIT, parse_lock
+from registry_client.installer.project.lockfile import LOCK_LIMIT, parse_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from registry_client.errors import ReadOnlyError
-    from registry_client.installer.area import Area
-    from registry_client.installer.lockfile import Lock
+    from registry_client.installer.disk.area import Area
     from registry_client.installer.locking import Unsigned
     from registry_client.installer.plan import Change
-    from registry_client.installer.project_model import Project
+    from registry_client.installer.project.lockfile import Lock
+    from registry_client.installer.project.model import Project
     from registry_client.installer.registries import Registries
 
 

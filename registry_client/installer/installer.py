@@ -8,29 +8,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry_client.errors import ConsentError, NotFoundError, ReadOnlyError
-from registry_client.installer import checking, graph, operations, updates
+from registry_client.installer import checking, operations, updates
 from registry_client.installer.applying import apply_plan
-from registry_client.installer.area import Area
 from registry_client.installer.context import Context, Hooks, NoHooks
-from registry_client.installer.exchange import Way, way
-from registry_client.installer.lockfile import Lock
+from registry_client.installer.disk.area import Area
+from registry_client.installer.disk.exchange import Way, way
+from registry_client.installer.disk.transaction import recover
+from registry_client.installer.elsewhere.unsigned import Elsewhere
 from registry_client.installer.locking import out_of_date
 from registry_client.installer.plan import Action, Plan
-from registry_client.installer.project import load_project
-from registry_client.installer.project_model import PROJECT_NAME, Project
+from registry_client.installer.project import graph
+from registry_client.installer.project.file import load_project
+from registry_client.installer.project.lockfile import Lock
+from registry_client.installer.project.model import PROJECT_NAME, Project
 from registry_client.installer.registries import Access, Registries
-from registry_client.installer.transaction import recover
-from registry_client.installer.unsigned import Elsewhere
 from registry_client.models.base import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from registry_client.installer.checking import Checked
-    from registry_client.installer.graph import Branch, Link
+    from registry_client.installer.disk.record import Installed
     from registry_client.installer.operations import Planned
     from registry_client.installer.plan import Found
-    from registry_client.installer.record import Installed
+    from registry_client.installer.project.graph import Branch, Link
     from registry_client.installer.updates import Outdated
 
 LOCK_TIMEOUT = 60.0

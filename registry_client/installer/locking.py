@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Protocol
 
 from registry_client.artifacts import file_name
 from registry_client.errors import ConfigError, ConsentError, InstallError
-from registry_client.installer import graph
-from registry_client.installer.lockfile import Lock, LockedArtifact, LockedPlugin, LockedWish, locked_source
 from registry_client.installer.planning import same_content
-from registry_client.installer.project import host_of
-from registry_client.installer.sources import AdoptedSource, RegistrySource
+from registry_client.installer.project import graph
+from registry_client.installer.project.file import host_of
+from registry_client.installer.project.lockfile import (
+    Lock,
+    LockedArtifact,
+    LockedPlugin,
+    LockedWish,
+    locked_source,
+)
+from registry_client.installer.project.sources import AdoptedSource, RegistrySource
 from registry_client.resolve import unmet
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from registry_client.installer.project_model import Project, Wanted
+    from registry_client.installer.project.model import Project, Wanted
+    from registry_client.installer.project.sources import Source
     from registry_client.installer.registries import Registries
-    from registry_client.installer.solve import Ask, Pick
-    from registry_client.installer.sources import Source
+    from registry_client.installer.resolution.solve import Ask, Pick
     from registry_client.models.manifest import Artifact
     from registry_client.signed import VerifiedManifest
 
@@ -31,7 +37,7 @@ _PLUGINS_TOML = "plugins.toml"
 
 
 class Unsigned(Protocol):
-    """Packs what comes from elsewhere than a registry; `registry_client.installer.unsigned.Elsewhere` does."""
+    """Packs what comes from elsewhere than a registry; `registry_client.installer.elsewhere.unsigned.Elsewhere` does."""
 
     def identify(self, source: Source, range_text: str) -> str:
         """The id of the plugin that a source holds."""
@@ -107,7 +113,7 @@ def make_lock(
         ConflictError: no versions fit together. NotFoundError, YankedError: a plugin cannot be had.
         ConsentError: an unsigned source is new or has new content. RegistryError: a registry cannot be read.
     """
-    from registry_client.installer.solve import Fixed, solve  # noqa: PLC0415  (installing from a lock resolves nothing)
+    from registry_client.installer.resolution.solve import Fixed, solve  # noqa: PLC0415  (installing from a lock resolves nothing)
 
     known = old.by_id if old is not None else {}
     asked_before = old.wanted if old is not None else {}
@@ -193,7 +199,7 @@ def _check_default(project: Project) -> None:
 
 
 def _asks(project: Project, aside: Collection[str]) -> list[Ask]:
-    from registry_client.installer.solve import Ask  # noqa: PLC0415
+    from registry_client.installer.resolution.solve import Ask  # noqa: PLC0415
 
     return [
         Ask(
@@ -210,7 +216,7 @@ def _asks(project: Project, aside: Collection[str]) -> list[Ask]:
 
 def _limits(known: Mapping[str, LockedPlugin], wishes: Wishes) -> list[Ask]:
     """The caller's further ranges, for plugins that come from registries."""
-    from registry_client.installer.solve import Ask  # noqa: PLC0415
+    from registry_client.installer.resolution.solve import Ask  # noqa: PLC0415
 
     return [
         Ask(name, text, known[name].source.registry or "", why)

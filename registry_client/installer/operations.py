@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from registry_client.errors import ConfigError, ConflictError, ConsentError, NotFoundError
-from registry_client.installer import graph
 from registry_client.installer.applying import How, refuse_blocked
 from registry_client.installer.checking import block_changes, check_files, receipts_differ
-from registry_client.installer.lockfile import Lock
 from registry_client.installer.locking import Wishes, out_of_date, wished
 from registry_client.installer.plan import Action, Change, Plan
 from registry_client.installer.planning import packages_of, plan_changes
-from registry_client.installer.project import host_of, parse_project
-from registry_client.installer.project_model import Wanted
-from registry_client.installer.sources import RegistrySource
+from registry_client.installer.project import graph
+from registry_client.installer.project.file import host_of, parse_project
+from registry_client.installer.project.lockfile import Lock
+from registry_client.installer.project.model import Wanted
+from registry_client.installer.project.sources import RegistrySource
 from registry_client.installer.updates import choose_automatic, passed_over, relock, with_changelogs
 from registry_client.names import in_range, parse_version
 from registry_client.resolve import unmet
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from registry_client.installer.context import Context
-    from registry_client.installer.lockfile import LockedPlugin
-    from registry_client.installer.project_model import Project
-    from registry_client.installer.record import Installed
+    from registry_client.installer.disk.record import Installed
+    from registry_client.installer.project.lockfile import LockedPlugin
+    from registry_client.installer.project.model import Project
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def plan_add(
     Raises:
         ConfigError: a wish is malformed. RegistryError: it cannot be fulfilled.
     """
-    from registry_client.installer.project_edit import with_plugin  # noqa: PLC0415  (TOML is written by few operations)
+    from registry_client.installer.project.edit import with_plugin  # noqa: PLC0415  (TOML is written by few operations)
 
     project, bare = ctx.project, set[str]()
     for text in texts:
@@ -81,7 +81,7 @@ def plan_add(
 
 def _wanted(ctx: Context, text: str, here: Path | None) -> Wanted:
     """A wish, with the id that its content has where it does not name one."""
-    from registry_client.installer.spec import parse_wish  # noqa: PLC0415
+    from registry_client.installer.project.spec import parse_wish  # noqa: PLC0415
 
     wish = parse_wish(text, ctx.project, here=here)
     if wish.id is not None:
@@ -96,7 +96,7 @@ def plan_remove(ctx: Context, plugin_ids: Sequence[str]) -> Planned:
     Raises:
         NotFoundError: plugins.toml does not ask for one.
     """
-    from registry_client.installer.project_edit import without_plugin  # noqa: PLC0415
+    from registry_client.installer.project.edit import without_plugin  # noqa: PLC0415
 
     project, old = ctx.project, ctx.read_lock()
     for plugin_id in plugin_ids:
@@ -273,7 +273,7 @@ def _check_fits(project: Project, lock: Lock, target: LockedPlugin) -> None:
 
 def _with_range(ctx: Context, target: LockedPlugin) -> tuple[str | None, tuple[str, ...]]:
     """plugins.toml asking for a version that its range leaves out, and a word about that; None where it holds it."""
-    from registry_client.installer.project_edit import with_plugin  # noqa: PLC0415
+    from registry_client.installer.project.edit import with_plugin  # noqa: PLC0415
 
     wanted = ctx.project.plugins.get(target.id)
     if wanted is None or not wanted.range or in_range(target.version, wanted.range, prereleases=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from registry_client.installer.lockfile import Lock, LockedPlugin
+    from registry_client.installer.project.lockfile import Lock, LockedPlugin
 
 
 class Action(StrEnum):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry_client.installer import graph
 from registry_client.installer.plan import Action, Change
+from registry_client.installer.project import graph
 from registry_client.names import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from registry_client.installer.lockfile import Lock, LockedPlugin
-    from registry_client.installer.record import Record
+    from registry_client.installer.disk.record import Record
+    from registry_client.installer.project.lockfile import Lock, LockedPlugin
 
 
 def same_content(one: LockedPlugin, other: LockedPlugin) -> bool:

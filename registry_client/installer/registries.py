@@ -10,7 +10,7 @@ from registry_client.client import RegistryClient, read_root
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, RegistryError
 from registry_client.hosts import check_base_url
-from registry_client.installer.lockfile import LockedRegistry
+from registry_client.installer.project.lockfile import LockedRegistry
 from registry_client.session import utc_now
 from registry_client.shards import bits_of
 from registry_client.store import Store
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from registry_client.credentials import Credentials
     from registry_client.hosts import Fetcher
-    from registry_client.installer.project_model import Project, RegistryConfig
+    from registry_client.installer.project.model import Project, RegistryConfig
     from registry_client.resolve import Host, VersionInfo
     from registry_client.store import Directories
 
@@ -72,7 +72,7 @@ class Registries:
 
     def host(self) -> Host:
         """The host that versions are chosen for, with this machine's installation id."""
-        from registry_client.installer.project import host_of  # noqa: PLC0415  (tomlkit is not needed to read)
+        from registry_client.installer.project.file import host_of  # noqa: PLC0415  (tomlkit is not needed to read)
 
         first = next(iter(self._project.registries.values()), None)
         url = check_base_url(first.url) if first else "none"  # the id is one for all registries

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from registry_client.installer.context import Context
-    from registry_client.installer.lockfile import Lock, LockedPlugin
     from registry_client.installer.locking import Locking
-    from registry_client.installer.project_model import Automatic
+    from registry_client.installer.project.lockfile import Lock, LockedPlugin
+    from registry_client.installer.project.model import Automatic
     from registry_client.resolve import VersionInfo
 
 _PARALLEL = 16

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from registry_client.digest import Digest
-from registry_client.installer.area import Area
-from registry_client.installer.disk import disk_errors
-from registry_client.installer.exchange import Swap, swap_folders
-from registry_client.installer.record import Installed, Record
-from registry_client.installer.transaction import Move, Target, Transaction
+from registry_client.installer.disk.area import Area
+from registry_client.installer.disk.exchange import Swap, swap_folders
+from registry_client.installer.disk.record import Installed, Record
+from registry_client.installer.disk.steps import disk_errors
+from registry_client.installer.disk.transaction import Move, Target, Transaction
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from registry_client.installer.lockfile import Lock, LockedPlugin
+from registry_client.installer.project.lockfile import Lock, LockedPlugin
 
 
 def digest_of(text: str) -> str:

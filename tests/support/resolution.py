@@ -8,7 +8,7 @@ from support.rows import TIME, block, line, payload_digest, release
 
 from registry_client.digest import Digest
 from registry_client.errors import NotFoundError, VerificationError
-from registry_client.installer.lockfile import LockedPlugin
+from registry_client.installer.project.lockfile import LockedPlugin
 from registry_client.resolve import VersionInfo
 from registry_client.status import standing_of
 

@@ -17,7 +17,7 @@ from support.faults import BROKEN, KILLED, Fault
 from publisher.registrar.gate import TreeTransport
 from publisher.tree import MemoryTree
 from registry_client.errors import RegistryError
-from registry_client.installer.area import Area
+from registry_client.installer.disk.area import Area
 from registry_client.installer.installer import Consent, Installer
 from registry_client.installer.registries import Access
 from registry_client.store import Directories

@@ -1,0 +1,1 @@
+"""Packed files: fetched, looked through without unpacking, unpacked within limits, compared."""

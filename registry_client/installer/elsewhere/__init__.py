@@ -1,0 +1,1 @@
+"""Plugins from elsewhere than a registry: folders, archives, Git, package indexes. Unsigned, all of them."""

@@ -1,0 +1,1 @@
+"""Resolution: which versions fit together, and why none do. Pure."""
