@@ -6,7 +6,7 @@ import random
 import sys
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.worker import peak_memory, timed
+from benchmarks.timing import peak_memory, timed
 from registry_client.digest import Digest
 from registry_client.errors import NotFoundError, ResolutionError
 from registry_client.installer.project.lockfile import LockedPlugin

@@ -6,34 +6,14 @@ Prints one JSON object: seconds of each repetition, without imports, and the pea
 from __future__ import annotations
 
 import json
-import resource
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from benchmarks.timing import peak_memory, timed
 
 LATER = 300.0
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def peak_memory() -> int:
-    """The most memory that this process had resident, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux ru_maxrss also counts what the parent had when it started this process
-        lines = status.read_text().splitlines()
-        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) * 1024
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
 
 
 def registrar(job: dict[str, Any]) -> list[float]:
@@ -84,7 +64,11 @@ def install(job: dict[str, Any]) -> list[float]:
     """One operation of an installer, or a plain loop over the same archives, after the imports."""
     from registry_client import Access, Directories, Installer
     from registry_client.http import Transport
-    from registry_client.installer.elsewhere import git, pypi, unsigned  # what a host process has imported by then
+    from registry_client.installer.elsewhere import (  # what a host process has imported by then
+        git,
+        pypi,
+        unsigned,
+    )
 
     _ = git, pypi, unsigned, Transport
     if job["call"] == "loop":

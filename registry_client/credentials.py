@@ -15,8 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from registry_client.errors import ConfigError
-from registry_client.hosts import check_base_url
-from registry_client.urls import LOCAL, origin_of
+from registry_client.urls import LOCAL, check_base_url, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

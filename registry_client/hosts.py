@@ -7,11 +7,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 from registry_client.digest import Digest, verify_digest
 from registry_client.errors import (
-    ConfigError,
     DigestError,
     FetchError,
     NotFetchedError,
@@ -90,29 +88,6 @@ class AllHostsFailedError(Exception):
     def retry_after(self) -> float:
         """For how many seconds hosts asked to be left alone; 0 if none did."""
         return max((e.retry_after or 0.0 for e in self.errors if isinstance(e, FetchError)), default=0.0)
-
-
-def check_base_url(url: str) -> str:
-    """Give a base URL back without its trailing slash.
-
-    Raises:
-        ConfigError: not http(s), or it carries credentials.
-    """
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets or a port that are none
-        known = False
-    if not known:
-        raise ConfigError(
-            f"{url.rpartition('@')[2][:200]!r} is not a registry URL",
-            hint="Give an https:// URL, such as the raw URL of a branch.",
-        )
-    if "@" in parts.netloc:
-        raise ConfigError(
-            f"the registry URL for {parts.hostname} carries credentials", hint="Take them out of the URL."
-        )
-    return url.rstrip("/")
 
 
 class Hosts:

@@ -21,10 +21,11 @@ from registry_client.errors import (
     RollbackError,
     VerificationError,
 )
-from registry_client.hosts import AllHostsFailedError, Hosts, check_base_url, new_deadline
+from registry_client.hosts import AllHostsFailedError, Hosts, new_deadline
 from registry_client.keys import refuse_dev_keys
 from registry_client.statements import Statements
 from registry_client.store import Directories, Store, View
+from registry_client.urls import check_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from registry_client.errors import FetchError
+from registry_client.errors import ConfigError, FetchError
 
 Origin = tuple[str, str, int]
 """Scheme, host in lower case, port."""
@@ -54,3 +54,26 @@ def redirected(url: str, location: str) -> str:
             hint="Configure a URL that answers itself.",
         )
     return target
+
+
+def check_base_url(url: str) -> str:
+    """Give a base URL back without its trailing slash.
+
+    Raises:
+        ConfigError: not http(s), or it carries credentials.
+    """
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets or a port that are none
+        known = False
+    if not known:
+        raise ConfigError(
+            f"{url.rpartition('@')[2][:200]!r} is not a registry URL",
+            hint="Give an https:// URL, such as the raw URL of a branch.",
+        )
+    if "@" in parts.netloc:
+        raise ConfigError(
+            f"the registry URL for {parts.hostname} carries credentials", hint="Take them out of the URL."
+        )
+    return url.rstrip("/")

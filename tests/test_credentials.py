@@ -29,8 +29,9 @@ from registry_client.credentials import (
 )
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, FetchError, NotFetchedError
-from registry_client.hosts import Hosts, check_base_url
+from registry_client.hosts import Hosts
 from registry_client.http import Transport
+from registry_client.urls import check_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,17 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_client.errors import ConfigError, DocumentError
-from registry_client.installer.project.file import (
-    PROJECT_LIMIT,
-    find_project,
-    host_of,
-    load_project,
-    new_project,
-    parse_project,
-    with_plugin,
-    without_plugin,
-)
+from registry_client.installer.project.edit import new_project, with_plugin, without_plugin
+from registry_client.installer.project.file import PROJECT_LIMIT, host_of, load_project, parse_project
 from registry_client.installer.project.model import PROJECT_NAME, Project, Wanted
+from registry_client.installer.project.nearest import find_project
 from registry_client.installer.project.sources import (
     AdoptedSource,
     GitSource,

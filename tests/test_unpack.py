@@ -21,7 +21,8 @@ from support.hell import CENTRAL, END, LOCAL, OK, changed, pax, special, tarred,
 
 from publisher.pack import pack
 from registry_client.errors import InstallError, UnsafePathError
-from registry_client.installer.archives.archive import Entry, Limits, arrange, entries
+from registry_client.installer.archives.archive import arrange, entries
+from registry_client.installer.archives.rules import Entry, Limits
 from registry_client.installer.archives.unpack import Unpacked, compare, unpack
 from registry_client.portable import name_problem
 

@@ -12,11 +12,11 @@ from publisher.tuf_repository import latest_version, parse_metadata, read_metada
 from registry_client.catalogue import parse_catalogue
 from registry_client.digest import Digest, verify_digest
 from registry_client.errors import DigestError, NotFetchedError, TooLargeError, VerificationError
-from registry_client.hosts import check_base_url
 from registry_client.http import Deadline, Transport
 from registry_client.models.index import CATALOGUE_LIMIT
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.signed import parse_manifest
+from registry_client.urls import check_base_url
 
 if TYPE_CHECKING:
     from tuf.api.metadata import MetaFile, Root, TargetFile, Targets

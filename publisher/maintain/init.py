@@ -18,8 +18,8 @@ from publisher.tree import MemoryTree, Overlay, write_changes
 from publisher.tuf_repository import DEFAULT_DAYS, ONLINE, TufRepository, add_target, delegations
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, DocumentError
-from registry_client.hosts import check_base_url
 from registry_client.jsontext import dump_json
+from registry_client.urls import check_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -248,9 +248,9 @@ class State:
     def _host(self, url: str, directories: Directories, *, own: bool) -> Host:
         from dataclasses import replace
 
-        from registry_client.hosts import check_base_url
         from registry_client.resolve import Host
         from registry_client.store import Store
+        from registry_client.urls import check_base_url
 
         install_id = Store(directories, check_base_url(url)).install_id()
         project = self.project() if own else None

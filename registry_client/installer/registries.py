@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from registry_client.client import RegistryClient, read_root
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, RegistryError
-from registry_client.hosts import check_base_url
 from registry_client.installer.project.lockfile import LockedRegistry
 from registry_client.session import utc_now
 from registry_client.shards import bits_of
 from registry_client.store import Store
+from registry_client.urls import check_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

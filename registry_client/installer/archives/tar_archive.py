@@ -12,14 +12,14 @@ import tarfile
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
-from registry_client.installer.archives.archive import CHUNK, Budget, Entry, checked_path, refused, unsafe
+from registry_client.installer.archives.rules import CHUNK, Budget, Entry, checked_path, refused, unsafe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from registry_client.errors import InstallError
-    from registry_client.installer.archives.archive import Limits
+    from registry_client.installer.archives.rules import Limits
 
 _BLOCK = tarfile.BLOCKSIZE
 _MAX_EXTENSION = 256 * 1024

@@ -12,17 +12,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registry_client.installer.archives.archive import (
-    CHUNK,
-    DEFAULT,
-    Layout,
-    Limits,
-    Reader,
-    arrange,
-    entries,
-    is_wheel,
-    open_archive,
-)
+from registry_client.installer.archives.archive import Layout, arrange, entries, is_wheel, open_archive
+from registry_client.installer.archives.rules import CHUNK, DEFAULT, Limits, Reader
 from registry_client.installer.disk.steps import disk_errors
 from registry_client.portable import shown
 

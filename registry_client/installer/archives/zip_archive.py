@@ -12,21 +12,13 @@ import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING
 
-from registry_client.installer.archives.archive import (
-    CHUNK,
-    MIB,
-    Budget,
-    Entry,
-    checked_path,
-    refused,
-    unsafe,
-)
+from registry_client.installer.archives.rules import CHUNK, MIB, Budget, Entry, checked_path, refused, unsafe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from registry_client.errors import InstallError
-    from registry_client.installer.archives.archive import Limits
+    from registry_client.installer.archives.rules import Limits
 
 # APPNOTE.TXT 6.3.10: 4.3.16, 4.3.15, 4.3.14, 4.3.12, 4.3.7.
 _END = struct.Struct("<4s4H2LH")

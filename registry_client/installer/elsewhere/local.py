@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from registry_client.errors import DocumentError
-from registry_client.installer.elsewhere.packed import UNVERSIONED
 from registry_client.jsontext import MIB, parse_json
 from registry_client.models.base import Name, PluginId, Range, ShortText
 from registry_client.models.manifest import MANIFEST_LIMIT, Requires
@@ -22,6 +21,8 @@ from registry_client.names import check_plugin_id, check_version
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+UNVERSIONED = "0.0.0"
+"""The version of what states none."""
 MANIFESTS = ("manifest.json", "plugin.json")
 PERMISSIONS = "permissions.json"
 METADATA = "METADATA"

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 MAX_FILES = 100_000
 MAX_SIZE = 4 * 1024**3
-UNVERSIONED = "0.0.0"
-"""The version of what states none."""
 _CHUNK = 1024 * 1024
 _TIME = (1980, 1, 1, 0, 0, 0)  # the oldest that ZIP can say
 _UNIX = 3

@@ -80,7 +80,7 @@ def _edited(text: str, project: Project, change: Any) -> str:
 
 def _checked(text: str, project: Project, plugins: Mapping[str, Wanted]) -> str:
     """The text, if it says what is meant and nothing else has changed."""
-    from registry_client.installer.project.file import parse_project  # noqa: PLC0415  (it imports this module)
+    from registry_client.installer.project.file import parse_project  # noqa: PLC0415  (a first file is written without)
 
     host = project.host
     try:

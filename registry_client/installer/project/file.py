@@ -10,7 +10,6 @@ from platform import python_version
 from typing import TYPE_CHECKING
 
 from registry_client.errors import ConfigError, DocumentError, Problem
-from registry_client.installer.project.edit import new_project, with_plugin, without_plugin
 from registry_client.installer.project.model import (
     PROJECT_NAME,
     HostConfig,
@@ -19,7 +18,6 @@ from registry_client.installer.project.model import (
     UpdatePolicy,
     Wanted,
 )
-from registry_client.installer.project.nearest import find_project
 from registry_client.installer.project.sources import (
     AdoptedSource,
     GitSource,
@@ -182,11 +180,7 @@ def absolute(path: Path) -> Path:
 __all__ = [
     "PROJECT_LIMIT",
     "absolute",
-    "find_project",
     "host_of",
     "load_project",
-    "new_project",
     "parse_project",
-    "with_plugin",
-    "without_plugin",
 ]
