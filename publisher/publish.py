@@ -247,7 +247,8 @@ def _existing(raw: dict[str, Any], destination: Destination) -> _Existing | None
         if not same_content(known, raw):
             raise VersionExistsError(
                 f"{plugin_id} {version} is {state} already ({where}), with other content",
-                hint="A version is used once: raise it in the manifest, publish another tag, or choose the next with --bump patch.",
+                hint="A version is used once: raise it in the manifest, publish another tag, or choose the next with --bump patch; "
+                "its status is changed with 'publisher set-status'.",
             )
     if not places:
         return None

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.installs import HostProject, done
 
+from publisher.maintain import policy
+from publisher.maintain.policy import PublisherChange
 from registry_client.errors import (
     ConfigError,
     ConflictError,
@@ -29,6 +31,9 @@ from registry_client.installer.installer import Consent
 
 if TYPE_CHECKING:
     from registry_client.installer.plan import Change, Plan
+from registry_client.installer.locking import choose_artifact
+from registry_client.models.manifest import Artifact
+from registry_client.rollout import bucket
 
 
 @pytest.fixture
@@ -266,6 +271,34 @@ def test_block_that_the_owner_disabled_before(host: HostProject) -> None:
     host.world.register()
     assert host.installer().verify()[1].changes == ()
     assert host.versions() == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (("a.tar.gz", "a.whl", "a.zip"), "a.zip"),
+        (("a.tar.gz", "a.whl"), "a.whl"),
+        (("a.js", "A.ZIP"), "A.ZIP"),
+        (("a.js", "a.zip?token=1"), "a.zip?token=1"),
+        (("b.js", "a.js"), "b.js"),
+    ],
+)
+def test_which_artifact(names: tuple[str, ...], chosen: str) -> None:
+    """A ZIP before a wheel before a tarball before anything else, whatever stands after the name in the URL."""
+    artifacts = [
+        Artifact.model_validate(
+            {
+                "ecosystem": "python",
+                "url": f"https://cdn.example/{name}",
+                "digest": f"sha256:{'0' * 64}",
+                "size": 1,
+            }
+        )
+        for name in names
+    ]
+    found = choose_artifact(artifacts, "acme-notes 1.0.0", None)
+    assert found is not None
+    assert found.url.endswith(f"/{chosen}")
 
 
 def test_blocked_plugin_is_not_installed(host: HostProject) -> None:
@@ -595,6 +628,69 @@ def test_a_blocked_plugin_does_not_stop_the_others(host: HostProject) -> None:
     shutil.rmtree(host.plugins)  # a machine where it is not set aside yet refuses it
     with pytest.raises(YankedError, match="Unsafe"):
         host.installer().install()
+
+
+def test_staged_rollout_by_installation(host: HostProject) -> None:
+    """An update reaches an installation once its bucket is within the rollout, and not before; 0 stops it."""
+    host.installer().add(["acme-notes"])
+    host.publish("acme-notes", "1.1.0", permissions=["notes.read"])
+    (path,) = (host.folder.parent / "home").rglob("install-id")
+    mine = bucket(path.read_text(), "acme-notes", "1.1.0")
+    for rollout, offered in ((0, False), (mine, False), (mine + 1, True)):
+        host.world.set_status("acme-notes", "1.1.0", rollout=rollout)
+        host.world.register()
+        assert bool(host.installer().outdated()) is offered
+        assert bool(host.installer().upgrade(dry_run=True).changes) is offered
+    host.installer().upgrade()
+    host.world.set_status("acme-notes", "1.1.0", rollout=0)
+    host.world.register()
+    assert host.installer().upgrade().changes == ()  # never lower than installed
+    assert host.versions() == {"acme-notes": "1.1.0"}
+
+
+def test_an_update_that_is_not_pushed(host: HostProject) -> None:
+    """It is for new installations only, and to be had by those who ask for it."""
+    host.installer().add(["acme-notes"])
+    host.publish("acme-notes", "1.1.0", permissions=["notes.read"])
+    host.world.set_status("acme-notes", "1.1.0", push=False)
+    host.world.register()
+    assert host.installer().upgrade().changes == ()
+    host.installer().add(["acme-notes==1.1.0"])
+    assert host.versions() == {"acme-notes": "1.1.0"}
+
+
+@pytest.mark.parametrize("status", ["deprecated", "yanked"])
+def test_locked_versions_that_were_withdrawn(host: HostProject, status: str) -> None:
+    """They stay installed, can be installed again from the lock, and are named with the reason."""
+    host.installer().add(["acme-notes"])
+    host.world.set_status("acme-notes", "1.0.0", status, reason="Loses notes.")
+    host.world.register()
+    for operation in (host.installer().outdated, host.installer().lock):
+        host.warnings.clear()
+        operation()
+        assert any("Loses notes." in warning for warning in host.warnings)
+    shutil.rmtree(host.plugins)
+    host.installer().install(frozen=True)
+    assert host.versions() == {"acme-notes": "1.0.0"}
+
+
+def test_an_update_from_another_publisher_waits(host: HostProject) -> None:
+    """Automatic upgrades go no further than the publisher that was chosen; by hand it is shown and done."""
+    host.write('acme-notes = ">=1"', updates='auto = "all"')
+    host.installer().install()
+    host.world.add_publisher("globex", "globex-*")
+    desk = host.world.desk()
+    policy.change_publisher(
+        desk, "acme", PublisherChange(remove_plugins=("acme-*",), add_plugins=("acme-calendar",))
+    )
+    policy.change_publisher(desk, "globex", PublisherChange(add_plugins=("acme-notes",)))
+    desk.save()
+    host.publish("acme-notes", "1.1.0", permissions=["notes.read"], by="globex")
+    plan = host.installer().upgrade_automatically()
+    assert [(w.id, w.reason) for w in plan.waiting] == [
+        ("acme-notes", "it comes from another publisher: globex")
+    ]
+    assert host.versions() == {"acme-notes": "1.0.0"}
 
 
 def test_verify_misses_what_is_locked(host: HostProject) -> None:

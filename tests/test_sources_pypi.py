@@ -85,6 +85,19 @@ def test_ranges(index: SimpleIndex, tmp_path: Path, wanted: str, chosen: str) ->
     assert fetch(index, tmp_path, wanted).name == whl(chosen)
 
 
+def test_the_locked_file_is_taken(index: SimpleIndex, tmp_path: Path) -> None:
+    """A wheel that came later for the same version, and would be chosen today, is not what was locked."""
+    from packaging.tags import sys_tags
+
+    offer(index, "1.0")
+    locked = fetch(index, tmp_path / "a", "==1.0")
+    data = wheel(TOOL, "1.0", headers="Requires-Dist: httpx\n")
+    index.add(TOOL, whl("1.0", str(next(iter(sys_tags())))), data)
+    here = {"python": python_version(), "platform": sys.platform}
+    assert fetch(index, tmp_path / "b", "==1.0", **here).digest != locked.digest
+    assert fetch(index, tmp_path / "b", "==1.0", digest=locked.digest, **here).digest == locked.digest
+
+
 def test_versions_that_a_registry_has_not(index: SimpleIndex, tmp_path: Path) -> None:
     """They can be installed; they count as 0.0.0, and that is said."""
     offer(index, "1.0.post1")

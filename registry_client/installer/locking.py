@@ -359,8 +359,10 @@ def choose_artifact(artifacts: Sequence[Artifact], where: str, ecosystem: str | 
             f"{where}: has artifacts for {', '.join(kinds)}, but none for {ecosystem}",
             hint="The publisher has to offer one for this kind of host; [host] ecosystem says which that is.",
         )
-    return min(usable, key=lambda artifact: _preference(artifact.url))
+    return min(usable, key=lambda artifact: _preference(file_name(artifact, "plugin", "0.0.0")))
 
 
-def _preference(url: str) -> int:
-    return next((rank for rank, suffix in enumerate(_ARCHIVES) if url.endswith(suffix)), len(_ARCHIVES))
+def _preference(name: str) -> int:
+    """How an archive's name ranks among the kinds that are unpacked."""
+    ends = (rank for rank, suffix in enumerate(_ARCHIVES) if name.lower().endswith(suffix))
+    return next(ends, len(_ARCHIVES))

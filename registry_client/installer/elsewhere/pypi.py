@@ -82,6 +82,7 @@ def fetch_pypi(  # noqa: PLR0913  (what a host states, by keyword)
     deadline: Deadline | None = None,
     prereleases: bool = False,
     id: str | None = None,  # noqa: A002  (the document's own word)
+    digest: Digest | None = None,
 ) -> Packed:
     """Fetch the newest version of a distribution that fits.
 
@@ -95,6 +96,7 @@ def fetch_pypi(  # noqa: PLR0913  (what a host states, by keyword)
         deadline: when to give up; by default in 10 minutes.
         prereleases: whether prereleases are chosen without being asked for.
         id: the plugin's id, if it is known; else what the archive says, else the distribution's name.
+        digest: of the file that is locked: it is taken, whichever would be chosen today.
 
     Raises:
         NotFoundError: nothing fits. FetchError: the index or its host does not answer as it should.
@@ -111,7 +113,10 @@ def fetch_pypi(  # noqa: PLR0913  (what a host states, by keyword)
             hint="Check the name, and pypi in [sources].",
         ) from e
     files = read_files(body.data, url, source.name, python=python, platform=platform)
-    chosen = choose_file(files, range, f"{source.name} on {shown(source.index)}", prereleases=prereleases)
+    locked = [file for file in files if digest is not None and file.digest == digest]
+    chosen = choose_file(
+        locked or files, range, f"{source.name} on {shown(source.index)}", prereleases=prereleases
+    )
     if chosen.digest is None:
         raise DigestError(
             f"{shown(chosen.url)}: the index states no sha256 of it",

@@ -18,6 +18,7 @@ from registry_client.installer.project.sources import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from registry_client.digest import Digest
     from registry_client.installer.disk.area import Area
     from registry_client.installer.elsewhere.packed import Packed
     from registry_client.installer.project.model import Project, Wanted
@@ -87,10 +88,13 @@ class Elsewhere:
             source = replace(source, ref=known.source.commit)
         if isinstance(source, PypiSource) and known.source.ref is not None:
             range_text = f"=={known.source.ref}"
-        found = self._locked(wanted, self._packed(source, range_text, wanted.id))
+        digest = known.artifact.digest if known.artifact is not None else None
+        found = self._locked(wanted, self._packed(source, range_text, wanted.id, digest))
         return found.model_copy(update={"source": known.source})
 
-    def _packed(self, source: Source, range_text: str, plugin_id: str | None) -> Packed:
+    def _packed(
+        self, source: Source, range_text: str, plugin_id: str | None, digest: Digest | None = None
+    ) -> Packed:
         into = self._area.archives
         match source:
             case PathSource(path):
@@ -111,7 +115,7 @@ class Elsewhere:
                     id=plugin_id,
                 )
             case PypiSource():
-                packed = self._from_index(source, range_text, plugin_id)
+                packed = self._from_index(source, range_text, plugin_id, digest)
             case RegistrySource() | AdoptedSource():  # pragma: no cover  (asked for other sources only)
                 raise InstallError(f"{plugin_id}: is not packed on this machine")
         for note in packed.notes:
@@ -123,7 +127,9 @@ class Elsewhere:
             )
         return packed
 
-    def _from_index(self, source: PypiSource, range_text: str, plugin_id: str | None) -> Packed:
+    def _from_index(
+        self, source: PypiSource, range_text: str, plugin_id: str | None, digest: Digest | None
+    ) -> Packed:
         from registry_client.http import Transport  # noqa: PLC0415
         from registry_client.installer.elsewhere.pypi import fetch_pypi  # noqa: PLC0415
 
@@ -137,6 +143,7 @@ class Elsewhere:
             platform=host.platform,
             prereleases=host.prereleases,
             id=plugin_id,
+            digest=digest,
         )
 
     def _locked(self, wanted: Wanted, packed: Packed) -> LockedPlugin:
