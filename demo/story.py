@@ -24,7 +24,9 @@ def tell(world: World) -> None:
     _publish(world)
     _register(world)
     _read(world)
+    _install(world)
     _yank(world)
+    _roll_back(world)
 
 
 def _make_registry(world: World) -> None:
@@ -137,6 +139,36 @@ def _read(world: World) -> None:
     world.run(f"plugin info {PLUGIN}", on="alice")
     world.run(f"plugin download {PLUGIN} --output plugins", on="alice")
     world.run(f"plugin verify plugins/{PLUGIN}-1.1.0.zip", on="alice")
+
+
+def _install(world: World) -> None:
+    world.tell.step(
+        "A host application manages its plugins",
+        """plugins.toml says what is wanted, plugins.lock exactly what is used. Installing is one
+        transaction: everything is fetched, verified and unpacked aside, then put in place.""",
+    )
+    world.run(
+        f"plugin --project app init --registry {world.url} --root hosts/root.json --host example=1.0.0",
+        on="alice",
+    )
+    world.run(f"plugin --project app add {PLUGIN}==1.0.0", on="alice")
+    world.run(f"plugin --project app add '{PLUGIN}>=1,<2'", on="alice")
+    world.run("plugin --project app list", on="alice")
+    world.run("plugin --project app verify", on="alice")
+
+
+def _roll_back(world: World) -> None:
+    world.tell.step(
+        "The host goes back, without network",
+        """The last versions are kept, packed, with their signed manifests. Going back unpacks and checks
+        them like any installation, and the version gone back from is not offered again.""",
+    )
+    world.run("plugin --project app outdated", on="alice")
+    world.run(f"plugin --project app rollback {PLUGIN}", on="alice")
+    world.run("plugin --project app verify", on="alice")
+    found = world.ask("plugin --project app list", on="alice")
+    if [item["version"] for item in found["plugins"]] != ["1.0.0"]:
+        raise DemoError("the rollback did not lead to 1.0.0")
 
 
 def _yank(world: World) -> None:
