@@ -78,7 +78,8 @@ def test_a_failing_step_fails_the_run_and_can_be_read(run_steps: Callable[[str],
     """Outputs, summaries, results and output come back, also of a run that fails."""
     run = run_steps(
         '      - run: echo "# Title" >> "$GITHUB_STEP_SUMMARY"; echo "size=5" >> "$GITHUB_OUTPUT"\n'
-        "      - name: Stop\n        run: echo 'so not'; exit 3\n"
+        # act may drop what a step prints in the moment in which it ends
+        "      - name: Stop\n        run: echo 'so not'; sleep 1; exit 3\n"
         "      - name: Never\n        run: echo never\n"
     )
     assert run.code != 0
