@@ -7,7 +7,7 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.install import IDLE, LOCKED, LOOP, PIP
+from benchmarks.install import IDLE, LOCKED, LOOP
 from benchmarks.install_data import COUNT
 
 if TYPE_CHECKING:
@@ -92,7 +92,6 @@ def install_targets(figures: Sequence[Figure]) -> list[Target]:
     if idle is None:
         raise AssertionError("the command is measured with its requests")
     ratio = by_name[LOCKED].seconds / by_name[LOOP].seconds
-    beside = by_name[IDLE].seconds / by_name[PIP].seconds
     return [
         Target("from a lock: faster than the loop", f"{ratio:.2f} x", ratio < 1, everywhere=False),
         Target("nothing to do: no request", str(idle.requests), idle.requests == 0, everywhere=True),
