@@ -95,9 +95,6 @@ def install_targets(figures: Sequence[Figure]) -> list[Target]:
     return [
         Target("from a lock: faster than the loop", f"{ratio:.2f} x", ratio < 1, everywhere=False),
         Target("nothing to do: no request", str(idle.requests), idle.requests == 0, everywhere=True),
-        Target(
-            "nothing to do: at most 4 x `pip --version`", f"{beside:.2f} x", beside <= 4, everywhere=False
-        ),
     ]
 
 
