@@ -31,7 +31,7 @@ from registry_client.installer.installer import Consent
 
 if TYPE_CHECKING:
     from registry_client.installer.plan import Change, Plan
-from registry_client.installer.locking import choose_artifact
+from registry_client.installer.pinning import choose_artifact
 from registry_client.models.manifest import Artifact
 from registry_client.rollout import bucket
 

@@ -12,8 +12,9 @@ from registry_client.installer.archives.unpack import compare
 from registry_client.installer.checking import discover
 from registry_client.installer.disk.steps import is_real_folder
 from registry_client.installer.elsewhere.folder import pack_folder
-from registry_client.installer.locking import choose_artifact, locked_plugin, wished
+from registry_client.installer.locking import wished
 from registry_client.installer.operations import Planned, plan_from_lock
+from registry_client.installer.pinning import choose_artifact, locked_plugin
 from registry_client.installer.project.edit import with_plugin
 from registry_client.installer.project.file import parse_project
 from registry_client.installer.project.lockfile import Lock, LockedPlugin, locked_source

@@ -14,7 +14,7 @@ from registry_client.installer.archives.fetch import Job, fetch_artifacts, has_a
 from registry_client.installer.archives.unpack import unpack
 from registry_client.installer.disk.record import Disabled, Installed, Record
 from registry_client.installer.disk.transaction import Move, Target, Transaction
-from registry_client.installer.locking import usable_artifact
+from registry_client.installer.pinning import usable_artifact
 from registry_client.installer.plan import Action, Change, Plan
 from registry_client.installer.planning import kept_versions, same_content
 from registry_client.installer.project.lockfile import lock_bytes

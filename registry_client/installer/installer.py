@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry_client.errors import ConsentError, NotFoundError, ReadOnlyError
-from registry_client.installer import checking, operations, updates
+from registry_client.installer import checking, operations, rollback, updates
 from registry_client.installer.applying import apply_plan
 from registry_client.installer.context import Context, Hooks, NoHooks
 from registry_client.installer.disk.area import Area
@@ -204,7 +204,7 @@ class Installer:
             consent or Consent(), permissions=True
         )  # they were accepted when it was installed first
         with self._opened(dry_run=dry_run) as ctx:
-            planned = operations.plan_rollback(ctx, plugin_id, version)
+            planned = rollback.plan_rollback(ctx, plugin_id, version)
             return self._carry_out(ctx, planned, agreed, dry_run=dry_run)
 
     def disable(self, plugin_ids: Sequence[str]) -> Plan:
