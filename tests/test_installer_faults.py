@@ -205,12 +205,21 @@ def test_what_was_downloaded_is_not_fetched_again(trials: dict[str, Trial]) -> N
     trial.reset()
     counter = Faulty(trial, 10**6, NETWORK["500"], lasting=True)
     trial.operation(trial.installer(counter))
-    trial.reset()
-    with pytest.raises(FetchError):
-        trial.operation(trial.installer(Faulty(trial, counter.count, NETWORK["500"], lasting=True)))
+    number, failed = counter.count, False
+    while (
+        not failed
+    ):  # side by side, two now and then ask for one file: a run may do with a request or two less
+        trial.reset()
+        try:
+            trial.operation(trial.installer(Faulty(trial, number, NETWORK["500"], lasting=True)))
+        except FetchError:
+            failed = True
+        else:
+            number -= 1
+    assert number > counter.count - 5
     again = Faulty(trial, 10**6, NETWORK["500"], lasting=True)
     trial.operation(trial.installer(again))
-    assert again.count <= 2
+    assert again.count <= 2 + counter.count - number
 
 
 def test_a_damaged_journal_stops_everything(trials: dict[str, Trial]) -> None:
