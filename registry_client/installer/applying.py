@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from registry_client.errors import DigestError, FetchError, InstallError, YankedError
 from registry_client.installer.archives.fetch import Job, fetch_artifacts, has_archive
 from registry_client.installer.archives.unpack import unpack
+from registry_client.installer.disk.area import identity
 from registry_client.installer.disk.record import Disabled, Installed, Record
 from registry_client.installer.disk.transaction import Move, Target, Transaction
 from registry_client.installer.pinning import usable_artifact
@@ -74,10 +75,11 @@ def apply_plan(ctx: Context, plan: Plan, how: How | None = None) -> Plan:
     _have_archives(ctx, placed, how)
     transaction = Transaction(ctx.area, uuid.uuid4().hex)
     try:
-        stripped = {c.id: _stage(ctx, transaction, c, manifests[c.id]) for c in placed}
+        for change in placed:
+            _stage(ctx, transaction, change, manifests[change.id])
         for change in plan.changes:
             ctx.call_before(change)
-        record = next_record(ctx, plan, stripped)
+        record = next_record(ctx, plan)
         for manifest in manifests.values():
             if manifest is not None:
                 ctx.area.write_manifest(manifest.payload_digest, manifest.data)
@@ -211,19 +213,15 @@ def _pack_again(ctx: Context, plugin: LockedPlugin) -> None:
         )
 
 
-def _stage(ctx: Context, transaction: Transaction, change: Change, manifest: VerifiedManifest | None) -> bool:
-    """Unpack one plugin aside. Returns whether the archive's top folder was left out."""
+def _stage(ctx: Context, transaction: Transaction, change: Change, manifest: VerifiedManifest | None) -> None:
+    """Unpack one plugin aside."""
     plugin = change.after
     if plugin is None:  # pragma: no cover  (only changes that place files are staged)
         raise InstallError(f"{change.id}: there is nothing to install")
     folder = transaction.stage(plugin.id)
-    stripped = False
     if plugin.artifact is not None:
-        archive = ctx.area.archive(plugin.artifact.digest)
-        stripped = unpack(archive, plugin.artifact.name, folder).stripped
-    identity = plugin.payload_digest or (plugin.artifact.digest if plugin.artifact else None)
-    transaction.receipt(plugin.id, plugin.version, identity, manifest.data if manifest else None)
-    return stripped
+        unpack(ctx.area.archive(plugin.artifact.digest), plugin.artifact.name, folder)
+    transaction.receipt(plugin.id, plugin.version, identity(plugin), manifest.data if manifest else None)
 
 
 def _move(change: Change, record: Record) -> Move:
@@ -234,7 +232,7 @@ def _move(change: Change, record: Record) -> Move:
     return Move(change.id, staged=staged, target=Target.DISABLED if installed.disabled else Target.ACTIVE)
 
 
-def next_record(ctx: Context, plan: Plan, stripped: dict[str, bool]) -> Record:
+def next_record(ctx: Context, plan: Plan) -> Record:
     """The record as it will be after a plan."""
     plugins = dict(ctx.area.read_record().plugins)
     for change in plan.changes:
@@ -247,11 +245,11 @@ def next_record(ctx: Context, plan: Plan, stripped: dict[str, bool]) -> Record:
         elif change.action is Action.ENABLE and old is not None:
             plugins[change.id] = old.model_copy(update={"disabled": None})
         elif change.after is not None:
-            plugins[change.id] = _installed(ctx, change, old, stripped=stripped.get(change.id, False))
+            plugins[change.id] = _installed(ctx, change, old)
     return Record.model_validate({"plugins": plugins})
 
 
-def _installed(ctx: Context, change: Change, old: Installed | None, *, stripped: bool) -> Installed:
+def _installed(ctx: Context, change: Change, old: Installed | None) -> Installed:
     previous: tuple[LockedPlugin, ...] = ()
     if old is not None and change.after is not None:
         kept = (
@@ -265,7 +263,6 @@ def _installed(ctx: Context, change: Change, old: Installed | None, *, stripped:
         {
             "plugin": change.after,
             "installedAt": ctx.now(),
-            "stripped": stripped,
             "disabled": _still_disabled(old, change.after),
             "previous": previous,
         }

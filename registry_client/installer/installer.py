@@ -149,7 +149,7 @@ class Installer:
         agreed = consent or Consent()
         with self._opened(dry_run=dry_run) as ctx:
             plan = operations.plan_lock(ctx, unsigned=agreed.unsigned)
-            self._warn(ctx, plan)
+            self._warn((*ctx.warnings, *plan.warnings))
             self._agree(plan, agreed, dry_run=dry_run)
             if dry_run:
                 return plan
@@ -246,8 +246,7 @@ class Installer:
         """For which locked plugins something newer is offered."""
         ctx = self._context(self.project)
         found = updates.outdated(ctx, self.locked())
-        for warning in dict.fromkeys(ctx.warnings):
-            self._access.on_warning(warning)
+        self._warn(ctx.warnings)
         return found
 
     def tree(self) -> tuple[Branch, ...]:
@@ -279,9 +278,7 @@ class Installer:
             if unknown:
                 raise NotFoundError(f"{unknown[0]!r} is not installed", hint="See what is: 'plugin list'.")
             checking.refresh(ctx, record)
-            plan = self._carry_out(
-                ctx, operations.plan_blocks(ctx), Consent(), dry_run=ctx.read_only is not None
-            )
+            plan = self._do_blocks(ctx)
             record = ctx.area.read_record()
             checked = [checking.check_installed(ctx, item) for _, item in sorted(record.plugins.items())]
             checked += [checking.not_installed(plugin) for plugin in missing]
@@ -290,9 +287,7 @@ class Installer:
     def status(self) -> HostStatus:
         """How the project stands; asks no host, and does what the blocks last verified ask for."""
         with self._looking() as ctx:
-            plan = self._carry_out(
-                ctx, operations.plan_blocks(ctx), Consent(), dry_run=ctx.read_only is not None
-            )
+            plan = self._do_blocks(ctx)
             record, lock = ctx.area.read_record(), ctx.read_lock()
             changes = operations.out_of_step(ctx, lock)
             return HostStatus(
@@ -343,9 +338,14 @@ class Installer:
                 ctx.read_only = e
             yield ctx
 
+    def _do_blocks(self, ctx: Context) -> Plan:
+        """What blocks ask for, done where anything can be."""
+        read_only = ctx.read_only is not None
+        return self._carry_out(ctx, operations.plan_blocks(ctx), Consent(), dry_run=read_only)
+
     def _carry_out(self, ctx: Context, planned: Planned, consent: Consent, *, dry_run: bool = False) -> Plan:
         plan = planned.plan
-        self._warn(ctx, plan)
+        self._warn((*ctx.warnings, *plan.warnings))
         self._agree(plan, consent, dry_run=dry_run)
         if dry_run:
             return plan
@@ -353,8 +353,8 @@ class Installer:
             raise ctx.read_only
         return apply_plan(ctx, plan, planned.how)
 
-    def _warn(self, ctx: Context, plan: Plan) -> None:
-        for warning in dict.fromkeys((*ctx.warnings, *plan.warnings)):
+    def _warn(self, warnings: Sequence[str]) -> None:
+        for warning in dict.fromkeys(warnings):
             self._access.on_warning(warning)
 
     @staticmethod

@@ -17,6 +17,7 @@ from registry_client.installer.project.lockfile import (
     LockedWish,
     locked_source,
 )
+from registry_client.installer.project.model import PROJECT_NAME
 from registry_client.installer.project.sources import AdoptedSource, RegistrySource
 from registry_client.resolve import unmet
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from registry_client.installer.resolution.solve import Ask, Pick
 
 _PARALLEL = 16
-_PLUGINS_TOML = "plugins.toml"
 
 
 class Unsigned(Protocol):
@@ -169,11 +169,11 @@ def out_of_date(project: Project, registries: Registries, lock: Lock | None) -> 
     reasons += graph.contradictions(lock, next(iter(project.registries), ""))
     for name in sorted({*now, *lock.wanted}):
         if name not in lock.wanted:
-            reasons.append(f"{name} was added to {_PLUGINS_TOML}")
+            reasons.append(f"{name} was added to {PROJECT_NAME}")
         elif name not in now:
-            reasons.append(f"{name} was removed from {_PLUGINS_TOML}")
+            reasons.append(f"{name} was removed from {PROJECT_NAME}")
         elif now[name] != lock.wanted[name]:
-            reasons.append(f"{name} is asked for differently in {_PLUGINS_TOML}")
+            reasons.append(f"{name} is asked for differently in {PROJECT_NAME}")
     if lock.registries != registries.locked():
         reasons.append("the registries or their roots of trust have changed")
     if lock.ecosystem != project.host.ecosystem:
@@ -204,7 +204,7 @@ def _asks(project: Project, aside: Collection[str]) -> list[Ask]:
             wanted.source.registry
             if isinstance(wanted.source, RegistrySource) and wanted.id not in aside
             else "",
-            _PLUGINS_TOML,
+            PROJECT_NAME,
         )
         for wanted in project.plugins.values()
     ]

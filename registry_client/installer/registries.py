@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from registry_client.client import RegistryClient, read_root
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, RegistryError
+from registry_client.installer.project.file import host_of
 from registry_client.installer.project.lockfile import LockedRegistry
 from registry_client.session import utc_now
 from registry_client.shards import bits_of
@@ -65,15 +66,8 @@ class Registries:
         self._clients: dict[str, RegistryClient] = {}
         self._known: dict[tuple[str, str], list[VersionInfo] | RegistryError] = {}
 
-    @property
-    def used(self) -> tuple[RegistryClient, ...]:
-        """The clients made so far."""
-        return tuple(self._clients.values())
-
     def host(self) -> Host:
         """The host that versions are chosen for, with this machine's installation id."""
-        from registry_client.installer.project.file import host_of  # noqa: PLC0415  (tomlkit is not needed to read)
-
         first = next(iter(self._project.registries.values()), None)
         url = check_base_url(first.url) if first else "none"  # the id is one for all registries
         return host_of(self._project, Store(self._access.directories, url).install_id())

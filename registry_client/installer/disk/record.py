@@ -31,8 +31,6 @@ class Installed(Document):
     """What is installed."""
     installed_at: Time
     """When."""
-    stripped: bool = False
-    """Whether the archive's one top folder was left out when it was unpacked."""
     disabled: Disabled | None = None
     """Set while it stands aside."""
     previous: Annotated[tuple[LockedPlugin, ...], Len(0, 100)] = ()
