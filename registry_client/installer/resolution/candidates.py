@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from registry_client.installer.project.model import PROJECT_NAME
 from registry_client.names import asks_for_prereleases, is_prerelease, parse_range, parse_version
 from registry_client.resolve import (
     describe,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from registry_client.models.manifest import Requires
     from registry_client.resolve import Host, VersionInfo
 
-PROJECT = "plugins.toml"
 OTHER_PAYLOAD = "its payload digest is not the one in plugins.lock"
 PASSED_OVER = "passed over since a rollback"
 HELD_BACK = frozenset({OTHER_PAYLOAD, PASSED_OVER})
@@ -49,7 +49,7 @@ class Ask:
     id: str
     range: str = ""
     registry: str = ""
-    asked_by: str = PROJECT
+    asked_by: str = PROJECT_NAME
 
 
 @dataclass(frozen=True)

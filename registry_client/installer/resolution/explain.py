@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registry_client.errors import ConflictError
-from registry_client.installer.resolution.candidates import HELD_BACK, PROJECT, Ask, Candidate, Stock, holds
+from registry_client.installer.project.model import PROJECT_NAME
+from registry_client.installer.resolution.candidates import HELD_BACK, Ask, Candidate, Stock, holds
 from registry_client.names import is_prerelease, parse_version
 from registry_client.resolve import exact_version
 
@@ -191,7 +192,7 @@ class _Told:
         for limit in limits:
             self._say(f"{limit.asked_by} allows {plugin_id} {limit.range}")
         if several and any(need.top and _source(need) != need.ask.registry for need in needs):
-            self._say(f"{PROJECT} takes {plugin_id} from an unsigned source")
+            self._say(f"{PROJECT_NAME} takes {plugin_id} from an unsigned source")
         self.lines += _outcome(plugin_id, needs)
 
     def _chain(self, parent: Candidate) -> None:
@@ -304,7 +305,7 @@ def _hint(core: Sequence[Need], dead_ends: Mapping[str, list[Edge]]) -> str:
     for name, causes in sorted(dead_ends.items()):
         needs = [need for need, _ in causes]
         if len(_sources(needs)) > 1:
-            return f"Name one source for {name} in {PROJECT}."
+            return f"Name one source for {name} in {PROJECT_NAME}."
         candidates = needs[0].stock.candidates if needs[0].stock is not None else ()
         if any(c.reason in HELD_BACK and _is_passed_over(c, needs) for c in candidates):
             return f"'plugin upgrade {name}' takes such a version all the same."
@@ -313,4 +314,4 @@ def _hint(core: Sequence[Need], dead_ends: Mapping[str, list[Edge]]) -> str:
         return f"'plugin versions {names[0]}' shows what there is, and how each version stands."
     shown = names[:5]
     listed = " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-    return f"Change in {PROJECT} what is asked for of {listed}."
+    return f"Change in {PROJECT_NAME} what is asked for of {listed}."

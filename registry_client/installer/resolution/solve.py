@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from registry_client.errors import ConfigError, ConflictError, NotFoundError
+from registry_client.installer.project.model import PROJECT_NAME
 from registry_client.installer.resolution.backtrack import backtrack
 from registry_client.installer.resolution.candidates import (
-    PROJECT,
     Ask,
     Candidate,
     Fixed,
@@ -306,7 +306,7 @@ class _Search:
     def _pick(self, candidate: Candidate, asks: list[Ask]) -> Pick:
         stock = self.stock(candidate.registry, candidate.id)
         warnings = stock.warnings(candidate) if stock is not None else ()
-        by = tuple(sorted(asks, key=lambda ask: (ask.asked_by != PROJECT, _order(ask))))
+        by = tuple(sorted(asks, key=lambda ask: (ask.asked_by != PROJECT_NAME, _order(ask))))
         return Pick(candidate.id, candidate.version, candidate.registry or None, candidate.info, warnings, by)
 
 
