@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from tuf.api.exceptions import RepositoryError
 
-from publisher.tuf_repository import latest_version, parse_metadata, read_metadata, served_path
+from publisher.tuf_repository import latest_version, parse_metadata, read_metadata
 from registry_client.digest import Digest, verify_digest
 from registry_client.errors import ConfigError, RegistrarError, SignatureError, VerificationError
 from registry_client.keys import refuse_dev_keys
+from registry_client.layout import served_path
 from registry_client.names import container_name, overlap
 from registry_client.signed import PublisherKeys, parse_blocks, parse_policy, parse_publisher
 

@@ -29,6 +29,7 @@ from tuf.repository import Repository
 from publisher.tree import TIMESTAMP, Overlay, Tree
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, RegistrarError, VerificationError
+from registry_client.layout import served_path
 from registry_client.trust import EXPIRY_DAYS
 
 if TYPE_CHECKING:
@@ -106,12 +107,6 @@ def add_target(targets: Targets, path: str, data: bytes) -> str:
         target.unrecognized_fields["custom"] = {"registry": json.loads(data)["registry"]}
     targets.targets[path] = target
     return served_path(path, Digest.of(data))
-
-
-def served_path(path: str, digest: Digest) -> str:
-    """Where a target is served."""
-    folder, _, name = path.rpartition("/")
-    return f"targets/{folder}/{digest.hex}.{name}" if folder else f"targets/{digest.hex}.{name}"
 
 
 class TufRepository(Repository):

@@ -14,6 +14,7 @@ from tuf.api.metadata import Targets
 
 from registry_client.digest import Digest
 from registry_client.errors import ExpiredError, VerificationError
+from registry_client.layout import served_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 EXPIRY_DAYS = "x-plugin-registry-expiry-days"
 """Member of every role's signed part: for how many days it is signed. Expiry minus this is when it was signed."""
+
+VERSIONS = "x-plugin-registry-versions"
+"""Member of the timestamp's signed part: the current version of each role by its name, so that clients can ask for all of them at once.
+What the snapshot says counts; this only says what is worth asking for."""
 
 ROLES = ("root", "timestamp", "snapshot", "targets", "blocks", "registrar")
 _DELEGATED = ("blocks", "registrar")
@@ -101,10 +106,8 @@ class TrustedView:
                 f"{path}: the signed metadata names it without a sha256 digest",
                 hint="The registry is damaged; its maintainers can see why with 'publisher registry audit'.",
             ) from e
-        folder, _, name = path.rpartition("/")
-        served = f"targets/{folder}/{digest.hex}.{name}" if folder else f"targets/{digest.hex}.{name}"
         custom = info.custom if isinstance(info.custom, dict) else {}
-        return TargetRef(path, info.length, digest, served, role.version, custom)
+        return TargetRef(path, info.length, digest, served_path(path, digest), role.version, custom)
 
     def _holders(self, path: str) -> Iterator[Targets]:
         """Who may name a target, in TUF's order: `targets`, then those of the known roles to which it delegates the path."""

@@ -1,4 +1,8 @@
-"""Which index shard holds a plugin, and what stands in it. Pure."""
+"""Which index shard holds a plugin, and what stands in it. Pure.
+
+A plugin stands where the bits of sha256 of its id without `-` and `_` lead: so ids that only differ in these, of which there may be one, share a
+shard. Shards of up to 9 bits are TUF targets, at most 512. One of 9 bits that would be over 64 KiB is a directory instead, which names those below it with digest and size.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from registry_client.errors import DocumentError, Problem
 from registry_client.jsontext import KIB, dump_line, parse_json
 from registry_client.models.base import problems_of
-from registry_client.models.index import MAX_BITS, SHARD_LIMIT, IndexLine
-from registry_client.names import parse_version
+from registry_client.models.index import MAX_BITS, SHARD_LIMIT, TOP_BITS, IndexLine
+from registry_client.names import container_name, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,20 +24,20 @@ _TAIL = b"\n]}\n"
 
 
 def bits_of(plugin_id: str, length: int = MAX_BITS) -> str:
-    """The first `length` bits of sha256(id), as text."""
-    first = int.from_bytes(hashlib.sha256(plugin_id.encode()).digest()[:2], "big")
-    return f"{first:016b}"[:length]
+    """The first `length` bits of sha256 of an id without `-` and `_`, as text."""
+    first = int.from_bytes(hashlib.sha256(container_name(plugin_id).encode()).digest()[:3], "big")
+    return f"{first:024b}"[:length]
 
 
 def shard_path(bits: str) -> str:
-    """The TUF target path of a shard."""
-    return f"index/{bits}.json"
+    """Where a shard stands: as a TUF target, or in the folder of its directory."""
+    return f"index/{bits}.json" if len(bits) <= TOP_BITS else f"index/{bits[:TOP_BITS]}/{bits}.json"
 
 
 def find_shard(plugin_id: str, exists: Callable[[str], bool]) -> str | None:
     """Path of the shard with the longest prefix of this id among those that exist, or None: no such plugin."""
-    full = bits_of(plugin_id)
-    for length in range(MAX_BITS, 0, -1):
+    full = bits_of(plugin_id, TOP_BITS)
+    for length in range(TOP_BITS, 0, -1):
         path = shard_path(full[:length])
         if exists(path):
             return path
@@ -111,7 +115,7 @@ def _join(bits: str, ids: list[tuple[str, str]], parts: Mapping[str, bytes], int
         return
     frame = len(_HEAD % bits.encode()) + len(_TAIL)
     size = frame + sum(len(parts[plugin_id]) + 2 for _, plugin_id in ids) - 2
-    if bits and (size <= SPLIT_ABOVE or len(bits) == MAX_BITS):
+    if bits and (size <= SPLIT_ABOVE or len(bits) == TOP_BITS):
         into[bits] = _HEAD % bits.encode() + b",\n".join(parts[plugin_id] for _, plugin_id in ids) + _TAIL
         return
     for bit in "01":

@@ -18,10 +18,11 @@ from publisher.maintain.fetch_tree import fetch_tree
 from publisher.set_status import Change
 from publisher.signing import public_key_object
 from publisher.tree import DirTree
-from publisher.tuf_repository import latest_version, served_path
+from publisher.tuf_repository import latest_version
 from publisher.watch.audit import Level, audit
 from registry_client.digest import Digest
 from registry_client.errors import RegistryError
+from registry_client.layout import served_path
 from registry_client.models.release import ReleaseStatus
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from publisher.authority import load_authority
 from publisher.git import Git, GitTree
 from publisher.registrar.state import load_state, read_rows
 from publisher.tree import MemoryTree
-from publisher.tuf_repository import served_path
 from publisher.watch.audit import audit
 from registry_client.digest import Digest
+from registry_client.layout import served_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,12 +16,12 @@ from publisher.tuf_repository import (
     latest_version,
     promote,
     read_metadata,
-    served_path,
     staged_parent,
     staged_version,
 )
 from registry_client.digest import Digest, verify_digest
 from registry_client.errors import ConfigError, SignatureError, VerificationError
+from registry_client.layout import served_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from publisher.authority import load_authority, load_root, verify_role
 from publisher.registrar.state import read_rows
 from publisher.tree import MemoryTree
-from publisher.tuf_repository import latest_version, parse_metadata, read_metadata, served_path
+from publisher.tuf_repository import latest_version, parse_metadata, read_metadata
 from registry_client.catalogue import parse_catalogue
 from registry_client.digest import Digest, verify_digest
 from registry_client.errors import DigestError, NotFetchedError, TooLargeError, VerificationError
 from registry_client.http import Deadline, Transport
+from registry_client.layout import served_path
 from registry_client.models.index import CATALOGUE_LIMIT
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.signed import parse_manifest

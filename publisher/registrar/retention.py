@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from publisher.tuf_repository import STAGING, latest_version, metadata_path, served_path
+from publisher.tuf_repository import STAGING, latest_version, metadata_path
 from registry_client.digest import Digest
+from registry_client.layout import served_path
 from registry_client.trust import role_info
 
 if TYPE_CHECKING:

@@ -35,6 +35,10 @@ def no_recovery(path: str, digest: Digest) -> None:
     """For trees without history."""
 
 
+def unknown_changes(commit: str) -> None:
+    """For trees without history: everything has to be looked at."""
+
+
 @dataclass(frozen=True)
 class Options:
     """How a run goes.
@@ -48,6 +52,8 @@ class Options:
         recover: finds lost bytes by path and digest.
         from_scratch: go on without what the online key signed before, if none of it verifies.
         orders: versions to quarantine, and quarantines to lift.
+        commit: id of the commit of main that is read; empty for a folder.
+        changed_since: the paths in which that commit differs from an earlier one by id; None where it cannot be said.
     """
 
     pinned_root: bytes
@@ -58,6 +64,8 @@ class Options:
     recover: Callable[[str, Digest], bytes | None] = no_recovery
     from_scratch: bool = False
     orders: Orders = NO_ORDERS
+    commit: str = ""
+    changed_since: Callable[[str], Sequence[str] | None] = unknown_changes
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from publisher.authority import verify_role
-from publisher.tuf_repository import latest_version, read_metadata, served_path
+from publisher.tuf_repository import latest_version, read_metadata
 from registry_client.digest import Digest, verify_digest
 from registry_client.errors import DocumentError, Problem
 from registry_client.jsontext import dump_json, dump_line
+from registry_client.layout import served_path
 from registry_client.models.base import validate
 from registry_client.models.index import SHARD_LIMIT, IndexLine
 from registry_client.names import container_name, parse_version

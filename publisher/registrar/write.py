@@ -6,17 +6,11 @@ from typing import TYPE_CHECKING
 
 from publisher.registrar.catalogue import build_catalogue, collect, previous_entries
 from publisher.registrar.retention import collect_garbage
-from publisher.tuf_repository import (
-    TufRepository,
-    add_target,
-    is_complete,
-    latest_version,
-    read_metadata,
-    served_path,
-)
+from publisher.tuf_repository import TufRepository, add_target, is_complete, latest_version, read_metadata
 from registry_client.catalogue import CATALOGUE_PATH
 from registry_client.digest import Digest
 from registry_client.errors import RegistrarError
+from registry_client.layout import served_path
 from registry_client.models.index import CATALOGUE_LIMIT, SHARD_LIMIT
 from registry_client.shards import join_shards, shard_path
 

@@ -19,17 +19,11 @@ from publisher.registrar.submission import ARTIFACT_PATH
 from publisher.registrar.write import build_targets
 from publisher.schemas import build_schemas
 from publisher.tree import Overlay
-from publisher.tuf_repository import (
-    STAGING,
-    is_complete,
-    latest_version,
-    metadata_path,
-    read_metadata,
-    served_path,
-)
+from publisher.tuf_repository import STAGING, is_complete, latest_version, metadata_path, read_metadata
 from publisher.watch.findings import Finding, Level, Report
 from registry_client.digest import Digest
 from registry_client.errors import RegistryError
+from registry_client.layout import served_path
 from registry_client.names import check_plugin_id, check_version, container_name
 from registry_client.signed import parse_manifest
 from registry_client.trust import ROLES, role_info

@@ -14,7 +14,10 @@ from registry_client.models.manifest import MANIFEST_LIMIT, Requires
 
 SHARD_LIMIT = MIB
 CATALOGUE_LIMIT = 16 * MIB
-MAX_BITS = 9
+TOP_BITS = 9
+"""Bits of the finest shards that are TUF targets, and of directories."""
+MAX_BITS = 20
+"""Bits of the finest shards of all."""
 
 
 class ManifestRef(Document):
@@ -67,13 +70,37 @@ class IndexLine(Document):
 
 
 class IndexShard(Document):
-    """The lines of all plugins whose sha256(id) begins with `bits`."""
+    """The lines of all plugins for which sha256 of the id without `-` and `_` begins with `bits`."""
 
     kind: Literal["index"]
     """The kind of document."""
     schema_version: Literal[1]
     """The version of this format."""
-    bits: Annotated[str, Field(pattern=r"^[01]{1,9}$")]
-    """The first bits of sha256(id)."""
+    bits: Annotated[str, Field(pattern=r"^[01]{1,20}$")]
+    """The first bits of sha256 of the id without `-` and `_`."""
     lines: Annotated[tuple[IndexLine, ...], Len(0, 100_000)]
     """Sorted by id, then by version."""
+
+
+class ShardRef(Document):
+    """One shard below a directory."""
+
+    bits: Annotated[str, Field(pattern=r"^[01]{10,20}$")]
+    """Its bits; they begin with the directory's."""
+    digest: Digest
+    """sha256 of the shard. It is served as `targets/index/<directory's bits>/<hex>.<bits>.json`."""
+    size: Annotated[int, Field(ge=1, le=SHARD_LIMIT)]
+    """Its length in bytes."""
+
+
+class IndexDirectory(Document):
+    """Stands in place of a shard of 9 bits that would be too large, and names those it was split into."""
+
+    kind: Literal["index-directory"]
+    """The kind of document."""
+    schema_version: Literal[1]
+    """The version of this format."""
+    bits: Annotated[str, Field(pattern=r"^[01]{9}$")]
+    """The bits that all shards below begin with."""
+    shards: Annotated[tuple[ShardRef, ...], Len(1, 2048)]
+    """Sorted by bits; none is a prefix of another."""
