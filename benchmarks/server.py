@@ -1,153 +1,224 @@
-"""A static host in a process of its own, with latency and counters: `python -m benchmarks.server FOLDER SECONDS`.
+"""A host behind a slow link, in a process of its own: `python -m benchmarks.server JSON` prints its port and serves.
 
-It prints its port. `/-/take` gives what was counted since it was last asked, and counts nothing itself.
+Each request takes one round trip, and so does each new connection before its first request, as TCP has it. All connections share one link.
+What clients use is counted. What stands below `/-/` is for the benchmark itself: not counted, and at once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import gzip
-import hashlib
 import json
-import subprocess
 import sys
-import threading
-import time
-import urllib.request
-from dataclasses import dataclass
-from functools import lru_cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections import deque
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from benchmarks.sources import File, Files, Layer, run_git
+from benchmarks.usage import Log
 
-TAKE = "/-/take"
+_PIECE = 16 * 1024
+_SLACK = 0.0005
+_DRIP = 0.2
+# The headers that raw hosting of Git repositories sends, so that their size is realistic.
+_HEADERS = (
+    "Cache-Control: max-age=300\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    "X-Content-Type-Options: nosniff\r\nAccess-Control-Allow-Origin: *\r\n"
+)
 
 
-@dataclass
-class Counted:
-    """What clients used.
+class Link:
+    """What all connections share: a delay and a rate. They take turns, a piece of 16 KiB each.
 
-    Attributes:
-        requests: how many.
-        sent: bytes of their request lines and headers.
-        heads: bytes of status lines and headers they received.
-        bodies: bytes of bodies they received, as compressed.
+    Args:
+        latency: seconds of a round trip.
+        rate: bytes a second; 0 for no bound.
     """
 
-    requests: int = 0
-    sent: int = 0
-    heads: int = 0
-    bodies: int = 0
-
-    @property
-    def received(self) -> int:
-        """Bytes that clients received."""
-        return self.heads + self.bodies
-
-
-@lru_cache(maxsize=4096)
-def _answer(path: Path) -> tuple[bytes, str]:
-    """Compressed bytes and entity tag of a file; the files do not change while they are served."""
-    data = path.read_bytes()
-    return gzip.compress(data, 6, mtime=0), f'W/"{hashlib.sha256(data).hexdigest()}"'
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
-    raw_requestline: bytes
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's name)
-        """Say nothing."""
-
-    def do_GET(self) -> None:
-        if self.path == TAKE:
-            self._write([("Content-Type", "application/json")], 200, json.dumps(self.server.take()).encode())
-            return
-        time.sleep(self.server.latency)
-        request = len(self.raw_requestline) + sum(len(f"{k}: {v}\r\n") for k, v in self.headers.items()) + 2
-        # The headers that raw hosting of Git repositories sends, so that their size is realistic.
-        headers = [("Cache-Control", "max-age=300"), ("Content-Type", "text/plain; charset=utf-8")]
-        path = self.server.folder / self.path.lstrip("/")
-        if not path.is_file():
-            head, body = self._write(headers, 404, b"404: Not Found")
-        else:
-            data, etag = _answer(path)
-            headers += [("ETag", etag), ("Vary", "Accept-Encoding")]
-            if self.headers.get("If-None-Match") == etag:
-                head, body = self._write(headers, 304, b"")
-            else:
-                head, body = self._write([*headers, ("Content-Encoding", "gzip")], 200, data)
-        self.server.add(request, head, body)
-
-    def _write(self, headers: list[tuple[str, str]], status: int, body: bytes) -> tuple[int, int]:
-        """Send an answer. Returns the bytes of its head and of its body."""
-        length = [] if status == 304 else [("Content-Length", str(len(body)))]
-        lines = [f"HTTP/1.1 {status} {self.responses[status][0]}"]
-        lines += [f"{name}: {value}" for name, value in (*headers, *length)]
-        head = "\r\n".join([*lines, "", ""]).encode()
-        self.connection.sendall(head + body)
-        return len(head), len(body)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, folder: Path, latency: float) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.folder = folder
+    def __init__(self, latency: float, rate: float) -> None:
         self.latency = latency
-        self._guard = threading.Lock()
-        self._counted = Counted()
+        self._seconds = 1 / rate if rate else 0.0
+        self._free = 0.0
+        self._waiting: deque[tuple[Connection, memoryview, float]] = deque()
+        self._running = False
 
-    def add(self, request: int, head: int, body: int) -> None:
-        """Count one request."""
-        with self._guard:
-            self._counted.requests += 1
-            self._counted.sent += request
-            self._counted.heads += head
-            self._counted.bodies += body
+    def send(self, connection: Connection, data: bytes, at: float) -> None:
+        """Send an answer, whose first byte may leave at a time of the event loop."""
+        asyncio.get_running_loop().call_at(at, self._enqueue, connection, memoryview(data), at)
 
-    def take(self) -> dict[str, int]:
-        """What was counted since the last call."""
-        with self._guard:
-            counted, self._counted = self._counted, Counted()
-        return vars(counted)
+    def _enqueue(self, connection: Connection, data: memoryview, at: float) -> None:
+        self._waiting.append((connection, data, at))
+        if not self._running:
+            self._pump()
+
+    def _pump(self) -> None:
+        """Send what is due. Timers come late by up to a millisecond; what they missed is caught up with."""
+        loop = asyncio.get_running_loop()
+        self._running = False
+        while self._waiting:
+            connection, data, at = self._waiting[0]
+            piece = data[:_PIECE]
+            done = max(self._free, at) + len(piece) * self._seconds
+            if done > loop.time() + _SLACK:
+                self._running = True
+                loop.call_at(done, self._pump)
+                return
+            self._free = done
+            self._waiting.popleft()
+            connection.write(piece, last=len(data) <= _PIECE)
+            if len(data) > _PIECE:
+                self._waiting.append((connection, data[_PIECE:], at))
 
 
-class Host:
-    """The process, seen from outside."""
+class Site:
+    """What is served, and how.
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    Args:
+        description: what `benchmarks.serving.serve` was asked for.
+    """
 
-    def take(self) -> Counted:
-        """What was counted since the last call."""
-        with urllib.request.urlopen(self.url + TAKE) as answer:
-            return Counted(**json.load(answer))
+    def __init__(self, description: dict[str, Any]) -> None:
+        layers = {name: Layer(**layer) for name, layer in description["layers"].items()}
+        self.files = Files(layers, description["order"])
+        self.git: str = description["git"]
+        self.behaviour: str = description["behaviour"]
+        self.link = Link(description["latency"], description["rate"])
+        self.log = Log()
+
+    def control(self, path: str) -> bytes:
+        """Do what the benchmark asks for."""
+        what, _, rest = path.removeprefix("/-/").partition("/")
+        if what == "use":
+            self.files.use(rest.split(","))
+        return json.dumps(self.log.take()).encode()
 
 
-@contextlib.contextmanager
-def serve(folder: Path, latency: float) -> Iterator[Host]:
-    """Serve a folder from a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.server", str(folder), str(latency)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            line = process.stdout.readline() if process.stdout else ""
-            yield Host(f"http://127.0.0.1:{int(line)}")
-        finally:
-            process.terminate()
+class Connection(asyncio.Protocol):
+    """One connection of a client. One request at a time."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._buffer = b""
+        self._busy = False
+        self._fresh = True
+        self._transport: asyncio.Transport | None = None
+        self._number = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._busy:
+            self._next()
+
+    def write(self, data: bytes | memoryview, *, last: bool) -> None:
+        """Send a piece of an answer."""
+        if self._transport is not None:
+            self._transport.write(data)
+        if last:
+            self._site.log.end(self._number, asyncio.get_running_loop().time())
+            self._busy = False
+            self._next()
+
+    def _next(self) -> None:
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        line, *fields = head.decode("latin-1").split("\r\n")
+        headers = {
+            name.strip().lower(): value.strip() for name, _, value in (f.partition(":") for f in fields)
+        }
+        length = int(headers.get("content-length", "0"))
+        if len(rest) < length:
+            return
+        self._buffer = rest[length:]
+        self._busy = True
+        method, target, _ = line.split(" ", 2)
+        if target.startswith("/-/"):
+            body = self._site.control(target)
+            self._write_now(_head(HTTPStatus.OK, "", len(body)) + body)
+            return
+        self._request(method, target, headers, rest[:length], len(head) + 4 + length)
+
+    def _write_now(self, data: bytes) -> None:
+        self._busy = False
+        if self._transport is not None:
+            self._transport.write(data)
+        self._next()
+
+    def _request(self, method: str, target: str, headers: dict[str, str], body: bytes, sent: int) -> None:
+        now = asyncio.get_running_loop().time()
+        trips = 2 if self._fresh else 1
+        self._number = self._site.log.begin(now, sent, fresh=self._fresh)
+        self._fresh = False
+        at = now + trips * self._site.link.latency
+        if self._site.behaviour == "silent":
+            return
+        if self._site.git and target.startswith("/git/"):
+            task = asyncio.get_running_loop().create_task(self._git(method, target, headers, body, at))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        path = unquote(target.partition("?")[0].lstrip("/"))
+        self._answer(*_answer(self._site.files.read(path), headers), at)
+
+    def _answer(self, head: bytes, body: bytes, at: float) -> None:
+        self._site.log.answered(self._number, len(head), len(body))
+        if self._site.behaviour == "drip":
+            self._drip(head + body)
+        else:
+            self._site.link.send(self, head + body, at)
+
+    def _drip(self, data: bytes) -> None:
+        self.write(data[:1], last=len(data) == 1)
+        if len(data) > 1 and self._transport is not None:
+            asyncio.get_running_loop().call_later(_DRIP, self._drip, data[1:])
+
+    async def _git(self, method: str, target: str, headers: dict[str, str], body: bytes, at: float) -> None:
+        status, fields, answer = await run_git(self._site.git, method, target, headers, body)
+        self._answer(
+            f"HTTP/1.1 {status}\r\n{fields}Content-Length: {len(answer)}\r\n\r\n".encode(), answer, at
+        )
+
+
+def _answer(file: File | None, headers: dict[str, str]) -> tuple[bytes, bytes]:
+    """Head and body of an answer."""
+    if file is None:
+        body = b"404: Not Found"
+        return _head(HTTPStatus.NOT_FOUND, _HEADERS, len(body)), body
+    fields = f"{_HEADERS}ETag: {file.etag}\r\nVary: Accept-Encoding\r\n"
+    if headers.get("if-none-match") == file.etag:
+        return f"HTTP/1.1 304 Not Modified\r\n{fields}\r\n".encode(), b""
+    if file.packed is not None and "gzip" in headers.get("accept-encoding", ""):
+        return _head(HTTPStatus.OK, f"{fields}Content-Encoding: gzip\r\n", len(file.packed)), file.packed
+    return _head(HTTPStatus.OK, fields, len(file.data)), file.data
+
+
+def _head(status: HTTPStatus, fields: str, length: int) -> bytes:
+    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{fields}Content-Length: {length}\r\n\r\n".encode()
+
+
+async def _serve(description: dict[str, Any]) -> None:
+    site = Site(description)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(site), "127.0.0.1", 0, backlog=512
+    )
+    print(server.sockets[0].getsockname()[1], flush=True)
+    async with server:
+        await server.serve_forever()
 
 
 def main() -> None:
     """Serve until terminated."""
-    with _Server(Path(sys.argv[1]), float(sys.argv[2])) as server:
-        print(server.server_port, flush=True)
-        server.serve_forever(poll_interval=0.05)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(json.loads(sys.argv[1])))
 
 
 if __name__ == "__main__":

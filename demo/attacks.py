@@ -11,6 +11,7 @@ from demo.story import PLUGIN, authorise
 from demo.world import DemoError
 from publisher.documents import sign_document
 from publisher.registrar.remote import publish_ref
+from publisher.registrar.sharding import join_shards
 from publisher.registrar.state import read_rows
 from publisher.registrar.write import write_above
 from publisher.signing import load_signer
@@ -18,7 +19,7 @@ from publisher.tree import DirTree, Overlay, write_changes
 from publisher.tuf_repository import TufRepository, add_target, latest_version, read_metadata
 from registry_client.digest import Digest
 from registry_client.jsontext import dump_json, dump_line, payload_digest_of
-from registry_client.shards import join_shards, shard_path
+from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

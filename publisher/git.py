@@ -7,51 +7,38 @@ file. What Git prints is shown with it removed.
 from __future__ import annotations
 
 import contextlib
-import re
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from publisher.git_remote import TOKEN_VARIABLE, Remote, git_environment
+from publisher.git_text import (
+    AUTHOR,
+    NEW_COMMIT,
+    Entry,
+    PushResult,
+    commit_stream,
+    hint_for,
+    parse_entries,
+    parse_push,
+    without_secrets,
+)
+from publisher.git_tree import GitTree
 from registry_client.digest import Digest
 from registry_client.errors import GitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
 _TIMEOUT = 600
-AUTHOR = ("Plugin Registry", "plugin-registry@localhost")
 _HISTORY = 200
 _LONGEST_ENTRY = 4200
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry of a Git tree.
-
-    Attributes:
-        mode: such as `100644`.
-        kind: `blob`, `commit` (a submodule) or `tree`.
-        oid: object id.
-        path: relative to the tree's top.
-    """
-
-    mode: str
-    kind: str
-    oid: str
-    path: str
-
-
-@dataclass(frozen=True)
-class PushResult:
-    """What became of one ref of a push."""
-
-    ref: str
-    accepted: bool
-    reason: str
+# So many object ids fit into the smallest pipe, so that neither side waits for the other while both write.
+_ASKED_AT_ONCE = 200
+_FETCHED_AT_ONCE = 5000
+_LIGHT = "--filter=blob:none"
 
 
 class Git:
@@ -68,6 +55,8 @@ class Git:
         self._remote = remote
         self._environ = git_environment(environ, remote)
         self._batch: subprocess.Popen[bytes] | None = None
+        self._partial = False
+        self._fetched: set[str] = set()
 
     def run(self, *arguments: str, stdin: bytes = b"", check: bool = True) -> bytes:
         """Run a command and give its standard output.
@@ -94,14 +83,13 @@ class Git:
         except subprocess.TimeoutExpired as e:
             raise GitError(f"git {arguments[0]}: no end after {_TIMEOUT} seconds") from e
         if check and done.returncode:
-            raise GitError(f"git {arguments[0]} failed: {self._shown(done.stderr)}", hint=_hint(done.stderr))
+            raise GitError(
+                f"git {arguments[0]} failed: {self._shown(done.stderr)}", hint=hint_for(done.stderr)
+            )
         return done
 
     def _shown(self, output: bytes) -> str:
-        text = output.decode(errors="replace").strip()
-        if self._remote is not None and self._remote.token:
-            text = text.replace(self._remote.token, "***")
-        return re.sub(r"(://)[^/@\s]+@", r"\1***@", text)[-2000:]
+        return without_secrets(output, self._remote.token if self._remote is not None else "")
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -121,8 +109,51 @@ class Git:
             blobless: leave file contents to be fetched when they are read, if the host can do that.
         """
         options = [f"--depth={depth}"] if depth is not None else ["--unshallow"] if self._shallow else []
-        options += ["--filter=blob:none"] if blobless else []
-        self.run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *options, "origin", *refs)
+        command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"]
+        if not blobless:
+            self.run(*command, "--no-filter", *options, "origin", *refs)
+            return
+        # A host that refuses the filter, then one that refuses to leave out history: a plain web server.
+        for more in ([_LIGHT, *options], ["--no-filter", *options]):
+            if self._run([*command, *more, "origin", *refs], check=False).returncode == 0:
+                self._partial = _LIGHT in more
+                return
+        self.run(*command, "--no-filter", "origin", *refs)
+
+    def complete(self, oid: str) -> bool:
+        """Whether a fetch has left out nothing: hosts may ignore that they are asked to. Asks no host.
+
+        Args:
+            oid: a file of the commit that was fetched.
+        """
+        if not self._partial:
+            return True
+        # A Git that knows where the object is to be had would fetch it, to say that it is there.
+        promisor = "remote.origin.promisor"
+        self.run("config", "--unset-all", promisor, check=False)
+        if self._run(["cat-file", "-e", oid], check=False).returncode == 0:
+            self._partial = False
+            return True
+        self.run("config", promisor, "true")
+        return False
+
+    @property
+    def partial(self) -> bool:
+        """Whether a fetch has left out file contents, so that each has to be fetched before it is read."""
+        return self._partial
+
+    def fetch_objects(self, oids: Iterable[str]) -> None:
+        """Fetch file contents that a light fetch has left out, together rather than one by one as they are read."""
+        wanted = sorted(set(oids) - self._fetched) if self._partial else []
+        for start in range(0, len(wanted), _FETCHED_AT_ONCE):
+            some = wanted[start : start + _FETCHED_AT_ONCE]
+            # No word on what is here already: the host would take it to include these.
+            self.run(
+                *("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags"),
+                *("--no-write-fetch-head", _LIGHT, "--stdin", "origin"),
+                stdin="".join(f"{oid}\n" for oid in some).encode(),
+            )
+            self._fetched.update(some)
 
     @property
     def _shallow(self) -> bool:
@@ -141,11 +172,11 @@ class Git:
         """
         arguments = ["ls-tree", "-r", "-z", "--full-tree", commit, "--", *paths]
         if limit is None:
-            return _entries(self.run(*arguments))
+            return parse_entries(self.run(*arguments))
         # A few small objects can name billions of files, or of empty folders (which only -t shows): the listing has an end.
         most = (limit + 1) * _LONGEST_ENTRY
         listing = self._first_bytes([arguments[0], "-t", *arguments[1:]], most)
-        found = [entry for entry in _entries(listing) if entry.kind != "tree"]
+        found = [entry for entry in parse_entries(listing) if entry.kind != "tree"]
         if len(found) > limit or len(listing) == most:
             count = "too many" if len(listing) == most else str(len(found))
             raise GitError(f"commit {commit[:12]} holds {count} files; at most {limit} are looked at")
@@ -170,22 +201,67 @@ class Git:
 
     def read(self, oid: str) -> bytes:
         """The bytes of an object."""
+        return self.read_all([oid])[0]
+
+    def read_all(self, oids: Sequence[str]) -> list[bytes]:
+        """The bytes of objects, in order.
+
+        Raises:
+            GitError: one is missing.
+        """
+        found = []
+        for start in range(0, len(oids), _ASKED_AT_ONCE):
+            some = oids[start : start + _ASKED_AT_ONCE]
+            self._ask(some)
+            found += self._answers(some)
+        return found
+
+    def _ask(self, oids: Sequence[str]) -> None:
         if self._batch is None:
             self._batch = self._start(["cat-file", "--batch"])
-        stdin, stdout = _pipes(self._batch)
-        try:
-            stdin.write(f"{oid}\n".encode())
+        stdin = _pipes(self._batch)[0]
+        with contextlib.suppress(BrokenPipeError):  # there will be no answer
+            stdin.write("".join(f"{oid}\n" for oid in oids).encode())
             stdin.flush()
+
+    def _answers(self, oids: Sequence[str]) -> list[bytes]:
+        """What the helper process says of each; all of it is taken, so that the next answers are the next question's."""
+        found: list[bytes] = []
+        missing = ""
+        for oid in oids:
+            stdout = _pipes(self._batch)[1]
             head = stdout.readline().split()
-        except BrokenPipeError:
-            head = []
-        if not head:  # it ends where an object that was left out cannot be fetched
-            self.close()
-        if len(head) != 3:  # noqa: PLR2004  (oid, kind, size)
-            raise GitError(f"object {oid[:12]} is missing")
-        data = stdout.read(int(head[2]))
-        stdout.read(1)
-        return data
+            if not head:  # it ends where an object that was left out cannot be fetched
+                self.close()
+                raise GitError(f"object {oid[:12]} is missing")
+            if len(head) != 3:  # noqa: PLR2004  (oid, kind, size)
+                missing = missing or oid
+                continue
+            found.append(stdout.read(int(head[2])))
+            stdout.read(1)
+        if missing:
+            raise GitError(f"object {missing[:12]} is missing")
+        return found
+
+    def tree_of(self, commit: str) -> str:
+        """The id of a commit's tree.
+
+        Raises:
+            GitError: there is no such commit.
+        """
+        first = self.read(commit).partition(b"\n")[0].split()
+        if len(first) != 2 or first[0] != b"tree":  # noqa: PLR2004
+            raise GitError(f"{commit[:12]} is not a commit")
+        return first[1].decode()
+
+    def differing(self, old: str, new: str) -> list[str]:
+        """The paths of the files in which two commits differ, sorted.
+
+        Raises:
+            GitError: one of them, or a folder of one, is not here.
+        """
+        listing = self.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", old, new, "--")
+        return sorted(path.decode(errors="replace") for path in listing.split(b"\0")[:-1])
 
     def parents(self, commit: str) -> int:
         """How many parents a commit has."""
@@ -228,20 +304,9 @@ class Git:
         Raises:
             GitError: Git refuses it, or a path cannot stand in a commit.
         """
-        stamp = f"{int(when.timestamp())} +0000"
-        who = f"{AUTHOR[0]} <{AUTHOR[1]}> {stamp}"
-        text = message.encode()
-        stream = [b"commit refs/heads/_new\ncommitter %s\ndata %d\n%s\n" % (who.encode(), len(text), text)]
-        if parent:
-            stream.append(b"from %s\n" % parent.encode())
-        for path, data in sorted(changes.items()):
-            name = _quoted(path)
-            if data is None:
-                stream.append(b"D %s\n" % name)
-            else:
-                stream.append(b"M 100644 inline %s\ndata %d\n%s\n" % (name, len(data), data))
-        self.run("fast-import", "--quiet", "--force", "--done", stdin=b"".join(stream) + b"done\n")
-        return self.run("rev-parse", "refs/heads/_new").decode().strip()
+        stream = commit_stream(parent, changes, message, when)
+        self.run("fast-import", "--quiet", "--force", "--done", stdin=stream)
+        return self.run("rev-parse", NEW_COMMIT).decode().strip()
 
     def push(self, specs: Sequence[tuple[str, str, str]]) -> list[PushResult]:
         """Push refs, each with a lease; one that is lost does not stop the others.
@@ -255,15 +320,9 @@ class Git:
         leases = [f"--force-with-lease={ref}:{old}" for _, ref, old in specs]
         refspecs = [f"{new}:{ref}" for new, ref, _ in specs]
         done = self._run(["push", "--porcelain", "--no-verify", *leases, "origin", *refspecs], check=False)
-        results = []
-        for line in done.stdout.decode(errors="replace").splitlines():
-            flag, _, rest = line.partition("\t")
-            names, _, reason = rest.partition("\t")
-            if len(flag) == 1 and ":" in names:
-                shown = self._shown(reason.encode())
-                results.append(PushResult(names.rpartition(":")[2], flag != "!", shown))
+        results = parse_push(done.stdout, self._shown)
         if not results:
-            raise GitError(f"git push failed: {self._shown(done.stderr)}", hint=_hint(done.stderr))
+            raise GitError(f"git push failed: {self._shown(done.stderr)}", hint=hint_for(done.stderr))
         return results
 
     def close(self) -> None:
@@ -294,30 +353,6 @@ class Git:
         return self._remote.url
 
 
-class GitTree:
-    """The files of a commit. Only regular files count; links and submodules are absent.
-
-    Args:
-        git: the repository.
-        commit: the commit, or None for no files.
-    """
-
-    def __init__(self, git: Git, commit: str | None) -> None:
-        self._git = git
-        entries = git.entries(commit) if commit else []
-        self._oids = {entry.path: entry.oid for entry in entries if entry.mode in {"100644", "100755"}}
-
-    def read(self, path: str) -> bytes | None:
-        """The bytes of a regular file, or None."""
-        oid = self._oids.get(path)
-        return None if oid is None else self._git.read(oid)
-
-    def paths(self, folder: str) -> Iterator[str]:
-        """All paths of regular files below a folder, sorted."""
-        prefix = f"{folder}/" if folder else ""
-        return iter(sorted(path for path in self._oids if path.startswith(prefix)))
-
-
 @contextlib.contextmanager
 def scratch_repository(remote: Remote, environ: Mapping[str, str]) -> Iterator[Git]:
     """An empty bare repository with this remote, gone afterwards."""
@@ -332,56 +367,18 @@ def scratch_repository(remote: Remote, environ: Mapping[str, str]) -> Iterator[G
             git.close()
 
 
-def _entries(listing: bytes) -> list[Entry]:
-    """What `git ls-tree -z` lists."""
-    found = []
-    for line in listing.split(b"\0")[:-1]:
-        head, _, path = line.partition(b"\t")
-        mode, kind, oid = head.decode().split(" ")
-        found.append(Entry(mode, kind, oid, path.decode(errors="replace")))
-    return found
-
-
-def _quoted(path: str) -> bytes:
-    """A path as fast-import reads it, whatever is in it: no path can end its line and begin a command.
-
-    Raises:
-        GitError: it cannot stand in a commit.
-    """
-    try:
-        data = path.encode()
-    except UnicodeEncodeError:
-        data = b"\0"
-    if b"\0" in data or any(part.lower() in {"", ".", "..", ".git"} for part in path.split("/")):
-        raise GitError(f"{path[:120]!r} cannot be a path in a commit")
-    return b'"%s"' % data.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
-
-
 def _not_started(error: OSError) -> GitError:
     if isinstance(error, FileNotFoundError):
         return GitError("git is not installed", hint="Install Git 2.30 or newer.")
     return GitError(f"git cannot be started ({error.strerror})", hint="Check the git on your PATH.")
 
 
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-    if process.stdin is None or process.stdout is None:  # pragma: no cover  (both are pipes)
+def _pipes(process: subprocess.Popen[bytes] | None) -> tuple[IO[bytes], IO[bytes]]:
+    if (
+        process is None or process.stdin is None or process.stdout is None
+    ):  # pragma: no cover  (both are pipes)
         raise GitError("git cat-file has no pipes")
     return process.stdin, process.stdout
-
-
-def _hint(stderr: bytes) -> str:
-    text = stderr.decode(errors="replace").lower()
-    if "authentication failed" in text or "could not read username" in text or "403" in text:
-        return f"Put a token that may push to this repository into {TOKEN_VARIABLE}."
-    nowhere = (
-        "not found",
-        "does not appear to be a git repository",
-        "does not exist",
-        "could not read from remote",
-    )
-    if any(words in text for words in nowhere):
-        return "Check the name of the registry; it may be a folder, or any Git URL."
-    return ""
 
 
 def is_bare_repository(folder: Path) -> bool:
@@ -395,6 +392,7 @@ def is_work_tree(folder: Path) -> bool:
 
 
 __all__ = [
+    "AUTHOR",
     "TOKEN_VARIABLE",
     "Entry",
     "Git",

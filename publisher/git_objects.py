@@ -1,14 +1,29 @@
-"""The ids that Git gives to bytes and to trees of plain files. Pure: needs no Git."""
+"""Git's objects: the ids of bytes and of trees of plain files, and what stands in a tree object. Pure: needs no Git."""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
+
+from registry_client.errors import GitError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PLAIN_FILE: Final = "100644"
+REGULAR: Final = frozenset({PLAIN_FILE, "100755"})
+FOLDER: Final = "40000"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A file in a tree: its mode, such as `100644`, and its object id. Of a folder, the mode is `FOLDER`."""
+
+    mode: str
+    oid: str
 
 
 def blob_id(data: bytes) -> str:
@@ -35,3 +50,29 @@ def tree_id(files: Mapping[str, bytes]) -> str:
 
 def _object_id(kind: str, data: bytes) -> str:
     return hashlib.sha1(b"%s %d\0%s" % (kind.encode(), len(data), data), usedforsecurity=False).hexdigest()
+
+
+def parse_tree(data: bytes, oid_length: int, *, errors: str = "surrogateescape") -> dict[str, Blob]:
+    """The entries of a tree object by name.
+
+    Args:
+        data: the object.
+        oid_length: bytes of an object id: 20, or 32 with SHA-256.
+        errors: what becomes of names that are not UTF-8, as for `bytes.decode`.
+
+    Raises:
+        GitError: not a tree.
+    """
+    found = _entry(oid_length).findall(data)
+    names = {name for _, name, _ in found}
+    length = sum(len(mode) + len(name) for mode, name, _ in found) + (2 + oid_length) * len(found)
+    if length != len(data) or len(names) != len(found):
+        raise GitError("a folder of this commit is not a sound Git tree")
+    return {
+        name.decode("utf-8", errors): Blob(mode.lstrip(b"0").decode(), oid.hex()) for mode, name, oid in found
+    }
+
+
+@cache
+def _entry(oid_length: int) -> re.Pattern[bytes]:
+    return re.compile(rb"([0-7]{1,7}) ([^\0/]+)\0(.{%d})" % oid_length, re.DOTALL)

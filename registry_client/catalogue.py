@@ -5,9 +5,11 @@ This module needs neither pydantic nor TUF, so that searching what was verified 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
+from registry_client.catalogue_lines import keep_candidates
 from registry_client.errors import DocumentError, Problem
 from registry_client.jsontext import MIB, parse_json
 
@@ -75,37 +77,27 @@ def parse_catalogue(data: bytes, where: str) -> list[CatalogueEntry]:
     return [_entry(row, f"$.plugins[{number}]", where) for number, row in enumerate(rows)]
 
 
+_TEXTS = ("id", "name", "version", "manifestUrl", "description", "category", "publisher", "deprecated")
+_NEEDED = 3
+"""How many of them must be there."""
+
+
 def _entry(row: Any, path: str, where: str) -> CatalogueEntry:
     if not isinstance(row, dict):
         raise DocumentError(where, [Problem(path, "expected an object")])
-    texts = {}
-    for name in (
-        "id",
-        "name",
-        "version",
-        "manifestUrl",
-        "description",
-        "category",
-        "publisher",
-        "deprecated",
-    ):
-        value = row.get(name, "")
-        if not isinstance(value, str) or (not value and name in {"id", "name", "version"}):
-            raise DocumentError(where, [Problem(f"{path}.{name}", "expected a text")])
-        texts[name] = value
+    texts = [row.get(name, "") for name in _TEXTS]
     keywords = row.get("keywords", [])
+    if not (all(texts[:_NEEDED]) and set(map(type, texts)) == {str}):
+        wrong = (
+            not isinstance(text, str) or (not text and number < _NEEDED) for number, text in enumerate(texts)
+        )
+        name = next(name for name, bad in zip(_TEXTS, wrong, strict=True) if bad)
+        raise DocumentError(where, [Problem(f"{path}.{name}", "expected a text")])
     if not isinstance(keywords, list) or not all(isinstance(word, str) for word in keywords):
         raise DocumentError(where, [Problem(f"{path}.keywords", "expected an array of texts")])
+    plugin_id, name, version, url, description, category, publisher, deprecated = texts
     return CatalogueEntry(
-        texts["id"],
-        texts["name"],
-        texts["version"],
-        texts["manifestUrl"],
-        texts["description"],
-        texts["category"],
-        tuple(keywords),
-        texts["publisher"],
-        texts["deprecated"] or None,
+        plugin_id, name, version, url, description, category, tuple(keywords), publisher, deprecated or None
     )
 
 
@@ -114,3 +106,17 @@ def search(entries: list[CatalogueEntry], text: str) -> list[CatalogueEntry]:
     words = text.lower().split()
     found = [entry for entry in entries if entry.matches(words)]
     return sorted(found, key=lambda e: (not all(w in f"{e.id} {e.name}".lower() for w in words), e.id))
+
+
+def search_catalogue(data: bytes, where: str, text: str) -> list[CatalogueEntry]:
+    """What `search` finds in a verified `registry.json`, of which only the lines that may match are parsed.
+
+    Raises:
+        DocumentError: not a catalogue. What is wrong with a line that does not match may go unseen.
+    """
+    words = text.lower().split()
+    smaller = keep_candidates(data, words) if words and len(data) <= CATALOGUE_LIMIT else None
+    if smaller is not None:
+        with contextlib.suppress(DocumentError):  # it is said of the whole file, with the right line
+            return search(parse_catalogue(smaller, where), text)
+    return search(parse_catalogue(data, where), text)

@@ -19,6 +19,8 @@ MIB = 1024 * KIB
 MAX_DEPTH = 32
 MAX_INTEGER = 2**53 - 1
 _MAX_INTEGER_DIGITS = len(str(MAX_INTEGER)) + 1
+_CONTAINERS = frozenset({dict, list})
+_PLAIN = frozenset({str, bool, type(None)})
 
 
 class _RefusedError(ValueError):
@@ -53,33 +55,42 @@ def _constant(text: str) -> NoReturn:
     raise _RefusedError(f"{text} is not JSON; numbers must be finite")
 
 
-def _check_tree(value: Any, depth: int, *, strings: bool) -> None:
-    """Refuse deep nesting and, where the text had escapes, lone surrogates."""
-    if isinstance(value, str):
-        if strings:
-            _check_string(value)
-        return
-    if isinstance(value, dict):
-        members: Any = value.values()
-        if strings:
-            for name in value:
-                _check_string(name)
-    elif isinstance(value, list):
-        members = value
-    else:
-        return
-    if depth > MAX_DEPTH:
+# Made once: `json.loads` makes a new one for each call that has hooks.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_number, parse_constant=_constant
+)
+
+
+def _check_depth(value: Any) -> None:
+    """Refuse deep nesting, looking at one level after the other: most values are no containers, and are looked at once."""
+    level = [value] if type(value) in _CONTAINERS else []
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        level = [
+            member
+            for container in level
+            for member in (container.values() if type(container) is dict else container)
+            if type(member) in _CONTAINERS
+        ]
+    if level:
         raise _RefusedError(f"nested deeper than {MAX_DEPTH} levels")
-    for member in members:
-        if strings or isinstance(member, (dict, list)):
-            _check_tree(member, depth + 1, strings=strings)
 
 
-def _check_string(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as e:
-        raise _RefusedError(f"a string holds a lone surrogate (\\u{ord(text[e.start]):04x})") from e
+def _check_strings(value: Any) -> None:
+    """Refuse lone surrogates. Call it after `_check_depth`: it calls itself."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as e:
+            raise _RefusedError(f"a string holds a lone surrogate (\\u{ord(value[e.start]):04x})") from e
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            _check_strings(name)
+            _check_strings(member)
+    elif isinstance(value, list):
+        for member in value:
+            _check_strings(member)
 
 
 def parse_json(data: bytes, *, limit: int, where: str) -> dict[str, Any]:
@@ -102,14 +113,10 @@ def parse_json(data: bytes, *, limit: int, where: str) -> dict[str, Any]:
     if data.startswith(b"\xef\xbb\xbf"):
         raise refused("starts with a byte order mark; write UTF-8 without one")
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_int=_integer,
-            parse_float=_number,
-            parse_constant=_constant,
-        )
-        _check_tree(value, 1, strings=b"\\u" in data)
+        value = _DECODER.decode(data.decode("utf-8"))
+        _check_depth(value)
+        if b"\\u" in data:  # UTF-8 that was decoded holds no lone surrogates; only escapes can make them
+            _check_strings(value)
     except UnicodeDecodeError as e:
         raise refused(f"is not UTF-8 (byte {e.start})") from e
     except json.JSONDecodeError as e:
@@ -124,10 +131,52 @@ def parse_json(data: bytes, *, limit: int, where: str) -> dict[str, Any]:
 
 
 def canonical_bytes(value: Any) -> bytes:
-    """The RFC 8785 bytes of a JSON value that came out of `parse_json`."""
+    """The RFC 8785 bytes of a JSON value that came out of `parse_json`.
+
+    Python's own writer gives the same bytes, in a sixth of the time, for what nearly all documents are made of; the library
+    `rfc8785` does the rest (docs/adr/0025-cheap-reads.md).
+    """
+    if _is_plain(value):
+        try:
+            return _CANONICAL.encode(value).encode()
+        except UnicodeEncodeError:  # a lone surrogate, which the library says better
+            pass
     import rfc8785  # noqa: PLC0415  (not needed to read what was verified before)
 
     return rfc8785.dumps(value)
+
+
+# RFC 8785 escapes `"`, `\\` and U+0000 to U+001F, the latter by their short forms where there are some, else in lower-case
+# hex; so does Python's writer without `ensure_ascii`.
+_CANONICAL = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False, allow_nan=False
+)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether Python's writer gives the RFC 8785 bytes of a value.
+
+    It does without floats, whose text differs, and where all names are ASCII: RFC 8785 sorts them by UTF-16 code units, Python by code
+    points. Integers must be those that RFC 8785 allows, and types no subclasses, which may be written in ways of their own.
+    """
+    members = value if type(value) is list else [value]
+    if type(value) is dict:
+        members = value.values()
+        try:
+            if not "".join(value).isascii():
+                return False
+        except TypeError:  # a name that is no text
+            return False
+    for member in members:
+        kind = type(member)
+        if kind in _PLAIN:
+            continue
+        if kind is int:
+            if not -MAX_INTEGER <= member <= MAX_INTEGER:
+                return False
+        elif kind not in _CONTAINERS or not _is_plain(member):
+            return False
+    return True
 
 
 def payload_of(document: dict[str, Any]) -> bytes:
@@ -147,7 +196,10 @@ def dump_json(value: Any, *, sort: bool = False) -> bytes:
 
 def dump_line(value: Any) -> str:
     """A value on one line, members sorted: lines keep Git diffs and merges small."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return _LINE.encode(value)
+
+
+_LINE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def dump_lines(head: dict[str, Any], name: str, rows: list[Any]) -> bytes:

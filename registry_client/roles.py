@@ -31,6 +31,8 @@ What the snapshot says counts; this only says what is worth asking for."""
 
 ROLES = ("root", "timestamp", "snapshot", "targets", "blocks", "registrar")
 _DELEGATED = ("blocks", "registrar")
+_HINTED = ("snapshot", "targets", "blocks", "registrar")
+_MAX_VERSION = 2**53
 _MAX_EXPIRY_DAYS = 3660
 
 
@@ -187,6 +189,23 @@ def keys_in_use(metadata_dir: Path) -> list[dict[str, Any]]:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return keys
+
+
+def hinted_versions(timestamp: bytes) -> dict[str, int]:
+    """The roles that a timestamp, not verified yet, says there are, with their versions; empty where it says nothing of them.
+
+    What it names is only worth asking for. An older registry names the snapshot alone, which is the next to be asked for anyway.
+    """
+    try:
+        signed = json.loads(timestamp)["signed"]
+        named = {"snapshot": signed["meta"]["snapshot.json"]["version"], **signed[VERSIONS]}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return {
+        role: named[role]
+        for role in _HINTED
+        if type(named.get(role)) is int and 0 < named[role] <= _MAX_VERSION
+    }
 
 
 def role_info(name: str, signed: dict[str, Any]) -> RoleInfo:

@@ -16,11 +16,9 @@ from registry_client.models.index import MAX_BITS, SHARD_LIMIT, TOP_BITS, IndexL
 from registry_client.names import container_name, parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 SPLIT_ABOVE = 64 * KIB
-_HEAD = b'{"bits":"%s","kind":"index","schemaVersion":1,"lines":[\n'
-_TAIL = b"\n]}\n"
 
 
 def bits_of(plugin_id: str, length: int = MAX_BITS) -> str:
@@ -89,34 +87,3 @@ def shard_lines(rows: list[Any], where: str, plugin_id: str | None = None) -> li
             )
         lines[line.id, line.version] = line
     return sorted(lines.values(), key=lambda line: (line.id, parse_version(line.version)))
-
-
-def build_shards(rows: Mapping[str, list[dict[str, Any]]]) -> dict[str, bytes]:
-    """All shards for rows by plugin id (each list sorted by version): a function of the rows alone.
-
-    A shard over 64 KiB is split in two, up to 512 shards.
-
-    Returns:
-        Bytes by bits.
-    """
-    return join_shards({plugin_id: [dump_line(row) for row in own] for plugin_id, own in rows.items()})
-
-
-def join_shards(texts: Mapping[str, list[str]]) -> dict[str, bytes]:
-    """`build_shards` for rows that are text already."""
-    parts = {plugin_id: ",\n".join(own).encode() for plugin_id, own in texts.items() if own}
-    shards: dict[str, bytes] = {}
-    _join("", [(bits_of(plugin_id), plugin_id) for plugin_id in sorted(parts)], parts, shards)
-    return shards
-
-
-def _join(bits: str, ids: list[tuple[str, str]], parts: Mapping[str, bytes], into: dict[str, bytes]) -> None:
-    if not ids:
-        return
-    frame = len(_HEAD % bits.encode()) + len(_TAIL)
-    size = frame + sum(len(parts[plugin_id]) + 2 for _, plugin_id in ids) - 2
-    if bits and (size <= SPLIT_ABOVE or len(bits) == TOP_BITS):
-        into[bits] = _HEAD % bits.encode() + b",\n".join(parts[plugin_id] for _, plugin_id in ids) + _TAIL
-        return
-    for bit in "01":
-        _join(bits + bit, [pair for pair in ids if pair[0][len(bits)] == bit], parts, into)

@@ -133,10 +133,9 @@ class PublisherKeys:
         retired = publisher.retired_keys or {}
         self._retired = _load_all({keyid: item.key.model_dump() for keyid, item in retired.items()}, where)
         self._digests = {keyid: frozenset(item.digests) for keyid, item in retired.items()}
-        prints = [
-            fingerprint(key.to_dict(), where) for key in (*self._current.values(), *self._retired.values())
-        ]
-        if len(set(prints)) != len(prints):
+        loaded = [*self._current.items(), *self._retired.items()]
+        self._prints = {keyid: fingerprint(key.to_dict(), where) for keyid, key in loaded}
+        if len(set(self._prints.values())) != len(loaded):
             raise VerificationError(
                 f"{where}: two keyids hold one public key; each key may stand once",
                 hint="Remove one of them with 'publisher registry policy revoke-key'.",
@@ -187,7 +186,7 @@ class PublisherKeys:
             key.verify_signature(SslibSignature(keyid, sig), document.payload)
         except UnverifiedSignatureError:
             return "does not verify: the document was changed after signing, or is of another kind"
-        return fingerprint(key.to_dict(), self.where)
+        return self._prints[keyid]
 
 
 def _load_all(keys: Mapping[str, dict[str, Any]], where: str) -> dict[str, Key]:

@@ -11,15 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.rows import row
 
+from publisher.registrar.sharding import build_shards, join_shards
 from registry_client.errors import DocumentError
 from registry_client.jsontext import dump_json, dump_line, dump_lines, parse_json
 from registry_client.models.index import MAX_BITS, SHARD_LIMIT, IndexShard
 from registry_client.shards import (
     SPLIT_ABOVE,
     bits_of,
-    build_shards,
     find_shard,
-    join_shards,
     parse_shard,
     shard_path,
 )

@@ -9,16 +9,11 @@ from typing import TYPE_CHECKING
 from publisher.registrar.admit import admit
 from publisher.registrar.quarantine import NO_ORDERS, Orders, carry_out
 from publisher.registrar.submission import Context, Outcome, Result, Submission
+from publisher.registrar.verdicts import verify_rows
 from registry_client.digest import Digest
 from registry_client.errors import RegistrarError, RegistryError
-from registry_client.models.base import format_time
 from registry_client.names import parse_version
-from registry_client.signed import (
-    parse_embedded_release,
-    parse_manifest,
-    verify_manifest,
-    verify_release,
-)
+from registry_client.signed import parse_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +22,6 @@ if TYPE_CHECKING:
     from publisher.authority import Authority
     from publisher.registrar.state import Row, State
     from publisher.tree import Overlay
-    from registry_client.signed import VerifiedManifest
 
 _ON_MAIN = re.compile(r"plugins/([^/]+)/([^/]+)/(?:(manifest)(?:\.[0-9a-f]{12})?|(release))\.json")
 _TOLERATED_SHARE = 0.05
@@ -153,51 +147,6 @@ def _repair(inputs: Inputs, state: State) -> None:
                     removed="its manifest is missing or was changed, and the original is not to be had"
                 )
             )
-
-
-def verify_rows(inputs: Inputs, state: State) -> None:
-    """Quarantine versions whose documents do not verify any more; lift it when they do again."""
-    ids = sorted(state.rows) if state.full else sorted(state.changed)
-    for plugin_id in ids:
-        for row in state.sorted_rows(plugin_id):
-            if "removed" in row.raw:
-                continue
-            reason, publisher = _verdict(inputs, row)
-            old = row.raw.get("quarantined")
-            if reason and (old is None or (old["cause"] == "signature" and old["reason"] != reason)):
-                since = old["since"] if old else format_time(inputs.now)
-                state.put(row.replaced(quarantined={"cause": "signature", "reason": reason, "since": since}))
-            elif not reason:
-                lifted = old is not None and old["cause"] == "signature"
-                state.put(row.replaced(publisher=publisher, quarantined=None if lifted else old))
-
-
-def _verdict(inputs: Inputs, row: Row) -> tuple[str, str]:
-    """Why a version's documents do not verify, or an empty text and the publisher."""
-    plugin_id, version = row.raw["id"], row.raw["version"]
-    keys = inputs.authority.publisher_of(plugin_id)
-    if keys is None:
-        return "no publisher may publish this plugin any more", ""
-    try:
-        verified = verify_manifest(parse_manifest(inputs.tree.read(row.path) or b"", row.path), keys)
-        _repair_artifacts(inputs, verified)
-        if "release" in row.raw:
-            release = parse_embedded_release(row.raw["release"], f"release of {plugin_id} {version}")
-            registry = inputs.authority.policy.registry
-            verify_release(release, keys, registry=registry, manifest=row.payload_digest)
-    except RegistryError as e:
-        return e.message.partition("\n")[0][:500], ""
-    return "", keys.publisher.id
-
-
-def _repair_artifacts(inputs: Inputs, manifest: VerifiedManifest) -> None:
-    """Restore artifacts that stand in the registry and were edited or removed. What cannot be restored, the audit names."""
-    for artifact in manifest.model.artifacts or ():
-        if ":" in artifact.url or inputs.tree.digest(artifact.url) == artifact.digest:
-            continue
-        original = inputs.recover(artifact.url, artifact.digest)
-        if original is not None and Digest.of(original) == artifact.digest:
-            inputs.tree.write(artifact.url, original)
 
 
 def _write_releases(inputs: Inputs, state: State) -> None:

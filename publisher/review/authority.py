@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from publisher.authority import Authority, load_authority
 from publisher.maintain.desk import Desk
 from publisher.registrar.online import drop_unverified
-from publisher.registrar.plan import Inputs, tolerated_loss, verify_rows
+from publisher.registrar.plan import Inputs, tolerated_loss
 from publisher.registrar.run import no_recovery
 from publisher.registrar.state import State, load_state
 from publisher.registrar.submission import broken
+from publisher.registrar.verdicts import verify_rows
 from publisher.review.facts import describe_authority
 from publisher.review.paths import Base, Change, Problem, is_readable
 from publisher.schemas import validate_against

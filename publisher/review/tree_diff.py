@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registry_client.errors import GitError, PublishError
+from publisher.git_objects import FOLDER, Blob, parse_tree
+from registry_client.errors import PublishError
 from registry_client.jsontext import MIB
 
 if TYPE_CHECKING:
@@ -18,15 +19,6 @@ if TYPE_CHECKING:
 MOST_FILES = 1000
 _MOST_FOLDERS = 3000
 _MOST_BYTES = 64 * MIB
-_FOLDER = "40000"
-
-
-@dataclass(frozen=True)
-class Blob:
-    """A file in a tree: its mode, such as `100644`, and its object id."""
-
-    mode: str
-    oid: str
 
 
 @dataclass(frozen=True)
@@ -68,10 +60,10 @@ def diff_trees(
             if a == b:
                 continue
             path = prefix + name
-            inner = [side.oid if side and side.mode == _FOLDER else None for side in (a, b)]
+            inner = [side.oid if side and side.mode == FOLDER else None for side in (a, b)]
             if any(inner):
                 pending.append((f"{path}/", inner[0], inner[1]))
-            a, b = (None if side and side.mode == _FOLDER else side for side in (a, b))
+            a, b = (None if side and side.mode == FOLDER else side for side in (a, b))
             if a != b:
                 found.append(FileDiff(path, a, b))
         if len(found) > most or folders > _MOST_FOLDERS:
@@ -80,31 +72,6 @@ def diff_trees(
                 hint="Propose one plugin or one publisher at a time.",
             )
     return sorted(found, key=lambda item: item.path)
-
-
-def parse_tree(data: bytes, oid_length: int) -> dict[str, Blob]:
-    """The entries of a tree object by name.
-
-    Args:
-        data: the object.
-        oid_length: bytes of an object id: 20, or 32 with SHA-256.
-
-    Raises:
-        GitError: not a tree.
-    """
-    entries: dict[str, Blob] = {}
-    start = 0
-    while start < len(data):
-        blank = data.find(b" ", start, start + 8)
-        zero = data.find(b"\0", blank + 1) if blank > 0 else -1
-        name, end = data[blank + 1 : zero], zero + 1 + oid_length
-        shown = name.decode("utf-8", "surrogateescape")
-        if zero < 0 or not name or b"/" in name or end > len(data) or shown in entries:
-            raise GitError("a folder of this commit is not a sound Git tree")
-        mode = data[start:blank].decode("ascii", "replace").lstrip("0")
-        entries[shown] = Blob(mode, data[zero + 1 : end].hex())
-        start = end
-    return entries
 
 
 __all__ = ["MOST_FILES", "Blob", "FileDiff", "diff_trees", "parse_tree"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from securesystemslib.signer import CryptoSigner
 
 from publisher.dev_keys import dev_key_pem
+from publisher.registrar.sharding import build_shards
 from publisher.signing import keyid_of, load_signer, public_key_object
 from publisher.tree import DirTree, Overlay, write_changes
 from publisher.tuf_repository import TufRepository, add_target, delegations
@@ -20,7 +21,7 @@ from registry_client.catalogue import CatalogueEntry
 from registry_client.digest import Digest
 from registry_client.jsontext import canonical_bytes, dump_json, dump_lines, payload_digest_of
 from registry_client.models.base import format_time
-from registry_client.shards import build_shards, shard_path
+from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

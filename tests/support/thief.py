@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from support.documents import manifest, release, sign
 
+from publisher.registrar.sharding import build_shards
 from publisher.registrar.write import write_above
 from publisher.tree import MemoryTree, Overlay
 from publisher.tuf_repository import TufRepository, add_target, latest_version, read_metadata
 from registry_client.digest import Digest
 from registry_client.jsontext import dump_json, payload_digest_of
 from registry_client.layout import served_path
-from registry_client.shards import build_shards, shard_path
+from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
