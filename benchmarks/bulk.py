@@ -1,14 +1,12 @@
-"""Large registries, made directly: index, catalogue and signed metadata as the registrar would write them after publishing everything at once.
+"""Large registries, made directly: index, catalogue and metadata as the registrar would write them after publishing everything at once.
 
-The registrar verifies each submission and reads the result with the real client, which takes minutes for 500,000 versions. This takes the
-same functions for rows, catalogue, shards and metadata, and leaves the verification out. `tests/test_benchmarks.py` holds small registries made both
-ways against each other, byte for byte.
+The registrar verifies each submission and reads the result with the real client, which takes minutes for 500,000 versions. This takes
+the same functions for rows, catalogue, shards and metadata, and leaves the verification out. `tests/test_benchmarks.py` holds small
+registries made both ways against each other, byte for byte.
 """
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +17,21 @@ from publisher.authority import load_authority
 from publisher.registrar.catalogue import build_catalogue, build_entry, public_version
 from publisher.registrar.online import days_of
 from publisher.registrar.retention import collect_garbage
+from publisher.registrar.sharding import join_shards
 from publisher.registrar.state import Row
 from publisher.registrar.write import write_above
 from publisher.tree import MemoryTree, Overlay
 from publisher.tuf_repository import TufRepository, add_target
+from publisher.workers import run_in_order
 from registry_client.catalogue import CATALOGUE_PATH
 from registry_client.digest import Digest
 from registry_client.jsontext import payload_digest_of
-from registry_client.layout import manifest_path
+from registry_client.layout import manifest_path, served_path
 from registry_client.models.base import format_time
-from registry_client.shards import join_shards, shard_path
+from registry_client.models.index import TOP_BITS
+from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from benchmarks.generated import Made
@@ -40,18 +40,18 @@ _PART = 250
 Part = list[tuple[str, list[str], dict[str, Any]]]
 
 
-def build_bulk(count: int, now: datetime, processes: int | None = None) -> dict[str, bytes]:
+def build_bulk(count: int, now: datetime, processes: int = 0) -> dict[str, bytes]:
     """Every file of a registry but those below `plugins/`, which `Generator` makes.
 
     Args:
         count: how many plugins.
         now: the time of registration, UTC.
-        processes: how many work on it; by default one for each core.
+        processes: how many work on it; 0 for one on each core.
     """
     texts: dict[str, list[str]] = {}
     entries: dict[str, dict[str, Any]] = {}
     jobs = [(count, now, start) for start in range(0, count, _PART)]
-    for plugin_id, rows, entry in chain.from_iterable(_spread(jobs, processes or os.cpu_count() or 1)):
+    for plugin_id, rows, entry in chain.from_iterable(run_in_order(_part, jobs, processes)):
         texts[plugin_id] = rows
         entries[plugin_id] = entry
     files = build_empty(count, now)
@@ -59,13 +59,6 @@ def build_bulk(count: int, now: datetime, processes: int | None = None) -> dict[
     return _signed(
         files, catalogue, {shard_path(bits): data for bits, data in join_shards(texts).items()}, now
     )
-
-
-def _spread(jobs: Sequence[tuple[int, datetime, int]], processes: int) -> list[Part]:
-    if processes == 1 or len(jobs) == 1:
-        return [_part(job) for job in jobs]
-    with ProcessPoolExecutor(processes) as pool:
-        return list(pool.map(_part, jobs))
 
 
 def _part(job: tuple[int, datetime, int]) -> Part:
@@ -113,12 +106,15 @@ def _signed(
     options = options_for(files["metadata/1.root.json"])
     authority = load_authority(tree, options.pinned_root, allow_dev_keys=False)
     repository = TufRepository(tree, options.signers, now, days_of(authority.policy))
-    targets = {CATALOGUE_PATH: catalogue, **shards}
+    top = {shard_path(bits): data for bits, data in shards.items() if len(bits) <= TOP_BITS}
+    targets = {CATALOGUE_PATH: catalogue, **top}
     with repository.edit_targets("registrar") as role:
         for path in role.targets.keys() - targets.keys():
             del role.targets[path]
         for path, data in targets.items():
             tree.write(add_target(role, path, data), data)
+    for bits, data in shards.items():
+        tree.write(served_path(shard_path(bits), Digest.of(data)), data)
     tree.write(CATALOGUE_PATH, catalogue)
     write_above(repository, authority.root)
     collect_garbage(tree, now)

@@ -135,18 +135,22 @@ class BulkTree(DirTree):
 
     def __init__(self, root: Path, generator: Generator) -> None:
         super().__init__(root)
-        self._generator = generator
+        self.generator = generator
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file, or None."""
         found = super().read(path)
-        return self._generator.read(path) if found is None and path.startswith("plugins/") else found
+        return self.generator.read(path) if found is None and path.startswith("plugins/") else found
+
+    def own_paths(self) -> Iterator[str]:
+        """All paths of files that stand in the folder, sorted."""
+        return super().paths("")
 
     def paths(self, folder: str) -> Iterator[str]:
         """All paths below a folder, sorted."""
         prefix = f"{folder}/" if folder else ""
         found = set(super().paths(folder))
         if "plugins/".startswith(prefix) or prefix.startswith("plugins/"):
-            made = (path for number in range(self._generator.count) for path in self._generator.paths(number))
+            made = (path for number in range(self.generator.count) for path in self.generator.paths(number))
             found.update(path for path in made if path.startswith(prefix))
         return iter(sorted(found))

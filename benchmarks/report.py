@@ -1,79 +1,57 @@
-"""Figures as a table and as JSON, and the targets that they are held against."""
+"""Figures as tables and as JSON."""
 
 from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
+import re
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.install import IDLE, LOCKED, LOOP
-from benchmarks.install_data import COUNT
+from benchmarks.figures import figure_from_json
+from benchmarks.serving import LATENCY, RATE
+from benchmarks.targets import KB, MB, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
-    from benchmarks.measure import Figure
+    from benchmarks.figures import Figure
+    from benchmarks.targets import Target
 
-KB = 1000
-TARGETS_UP_TO = 1000
+_TABLES = (  # name of the part, its title, beginnings of the keys in it
+    (
+        "client",
+        ("client/", "peer/shard", "peer/whole", "peer/tuf", "peer/git", "peer/pip", "command/info-cold"),
+    ),
+    ("manifests", ("manifests/", "peer/loop", "peer/threads", "peer/connections")),
+    ("commands", ("command/search", "command/info", "command/pip", "catalogue/")),
+    ("registrar", ("registrar/", "verify/", "growth/")),
+    ("failover", ("failover/",)),
+    ("installer", ("install/", "resolve/")),
+)
 
 
-@dataclass(frozen=True)
-class Target:
-    """One target.
+def to_json(
+    figures: Sequence[Figure], repeat: int, seconds: Mapping[str, float], failures: Mapping[str, str]
+) -> dict[str, Any]:
+    """The results file.
 
-    Attributes:
-        text: what is wanted.
-        value: what was measured, for people.
-        met: whether it is met.
-        everywhere: whether it must be met on any machine (bytes and requests), or depends on the machine (time).
+    Args:
+        figures: what was measured.
+        repeat: how often.
+        seconds: how long each step took.
+        failures: steps that failed, and why.
     """
-
-    text: str
-    value: str
-    met: bool
-    everywhere: bool
-
-
-def targets(plugins: int, figures: Sequence[Figure]) -> list[Target]:
-    """The targets for one registry; none for those larger than 1,000 plugins."""
-    if plugins > TARGETS_UP_TO:
-        return []
-    by_name = {figure.name: figure for figure in figures}
-    cold = by_name["client: one plugin, nothing cached"].counted
-    unchanged = by_name["client: refresh, nothing changed"].counted
-    inside = by_name["client: one plugin, inside the TTL"].counted
-    search, pip = by_name["`plugin search`, inside the TTL"], by_name["`pip --version`"]
-    registrar = by_name["registrar: after one publish"].seconds
-    if cold is None or unchanged is None or inside is None or search.counted is None:
-        raise AssertionError("clients are measured with their requests")
-    idle = inside.requests + search.counted.requests
-    ratio = search.seconds / pip.seconds
-    return [
-        Target(
-            "one plugin cold: under 60 KB",
-            f"{cold.received / KB:.1f} KB",
-            cold.received < 60 * KB,
-            everywhere=True,
-        ),
-        Target(
-            "one plugin cold: at most 10 requests", str(cold.requests), cold.requests <= 10, everywhere=True
-        ),
-        Target(
-            "unchanged: under 1 KB", f"{unchanged.received} bytes", unchanged.received < KB, everywhere=True
-        ),
-        Target("inside the TTL: no request", str(idle), idle == 0, everywhere=True),
-        Target(
-            "`plugin search`: at most 2 x `pip --version`", f"{ratio:.2f} x", ratio <= 2, everywhere=False
-        ),
-        Target(
-            "registrar after one publish: under 0.3 s",
-            f"{registrar:.3f} s",
-            registrar < 0.3,
-            everywhere=False,
-        ),
-    ]
+    return {
+        "machine": machine(),
+        "latency": LATENCY,
+        "bytesPerSecond": RATE,
+        "repeat": repeat,
+        "seconds": {name: round(taken, 1) for name, taken in seconds.items()},
+        "failures": dict(failures),
+        "figures": [figure.to_json() for figure in figures],
+        "targets": [vars(target) for target in judge(figures)],
+    }
 
 
 def machine() -> dict[str, Any]:
@@ -85,70 +63,118 @@ def machine() -> dict[str, Any]:
     }
 
 
-def install_targets(figures: Sequence[Figure]) -> list[Target]:
-    """The targets for the installer."""
-    by_name = {figure.name: figure for figure in figures}
-    idle = by_name[IDLE].counted
-    if idle is None:
-        raise AssertionError("the command is measured with its requests")
-    ratio = by_name[LOCKED].seconds / by_name[LOOP].seconds
-    return [
-        Target("from a lock: faster than the loop", f"{ratio:.2f} x", ratio < 1, everywhere=False),
-        Target("nothing to do: no request", str(idle.requests), idle.requests == 0, everywhere=True),
-    ]
+def figures_of(document: Mapping[str, Any]) -> list[Figure]:
+    """The figures in a results file."""
+    return [figure_from_json(raw) for raw in document["figures"]]
 
 
-def to_json(
-    results: Mapping[int, Sequence[Figure]],
-    installer: Sequence[Figure],
-    latency: float,
-    repeat: int,
-    build_seconds: Mapping[int, float],
-) -> dict[str, Any]:
-    """The results file."""
-    return {
-        "machine": machine(),
-        "latency": latency,
-        "repeat": repeat,
-        "installer": {
-            "figures": [figure.to_json() for figure in installer],
-            "targets": [vars(target) for target in install_targets(installer)],
-        },
-        "sizes": {
-            str(plugins): {
-                "buildSeconds": build_seconds[plugins],
-                "figures": [figure.to_json() for figure in figures],
-                "targets": [vars(target) for target in targets(plugins, figures)],
-            }
-            for plugins, figures in results.items()
-        },
-    }
+def tables(document: Mapping[str, Any]) -> dict[str, str]:
+    """The tables of a results file in Markdown, by name: one for each topic, and `targets`."""
+    figures = figures_of(document)
+    made = {"targets": _targets_table(judge(figures)), "machine": _machine_line(document)}
+    for name, starts in _TABLES:
+        some = [figure for figure in figures if _belongs(figure.key, starts)]
+        if some:
+            made[name] = _table(some)
+    return made
 
 
-def to_markdown(results: Mapping[int, Sequence[Figure]], installer: Sequence[Figure]) -> str:
-    """A table with every figure and one with the targets; the same for the installer."""
+def _belongs(key: str, starts: Iterable[str]) -> bool:
+    return any(
+        key.startswith(start)
+        if start.endswith("/")
+        else key == start or key.startswith(f"{start}/") or (start == "peer/tuf" and key.startswith(start))
+        for start in starts
+    )
+
+
+def _machine_line(document: Mapping[str, Any]) -> str:
+    found = document["machine"]
+    rate = document["bytesPerSecond"] * 8 / 1_000_000
+    minutes = sum(document["seconds"].values()) / 60
+    return (
+        f"One run of {minutes:.0f} minutes on {found['cores']} cores ({found['system']}) with Python {found['python']}; medians of "
+        f"{document['repeat']} unless a row says otherwise; {document['latency'] * 1000:.0f} ms a round trip, {rate:.0f} Mbit/s."
+    )
+
+
+def _table(figures: Sequence[Figure]) -> str:
+    """A row for each thing, a column for each size; requests, round trips and bytes in the same cell as the time."""
+    sizes = sorted({figure.plugins for figure in figures})
+    by_title: dict[str, dict[int, Figure]] = {}
+    for figure in figures:
+        title = f"{figure.title} ({figure.note})" if figure.note else figure.title
+        by_title.setdefault(title, {})[figure.plugins] = figure
     lines = [
-        "| plugins | measured | median | fastest | requests | headers | bodies | peak memory |",
-        "|---:|---|---:|---:|---:|---:|---:|---:|",
+        f"| measured | {' | '.join(f'{size:,} plugins' for size in sizes)} |",
+        f"|---|{'---:|' * len(sizes)}",
     ]
-    for plugins, figures in results.items():
-        lines += [_row(str(plugins), figure) for figure in figures]
-    lines += [_row(str(COUNT), figure) for figure in installer]
-    lines += ["", "| plugins | target | measured | |", "|---:|---|---:|---|"]
-    held = [(str(plugins), t) for plugins, figures in results.items() for t in targets(plugins, figures)]
-    for size, target in (*held, *((str(COUNT), t) for t in install_targets(installer))):
-        verdict = "met" if target.met else "MISSED"
-        lines.append(f"| {size} | {target.text} | {target.value} | {verdict} |")
+    for title, row in by_title.items():
+        cells = [cell(row[size]) if size in row else "" for size in sizes]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _row(plugins: str, figure: Figure) -> str:
-    counted = figure.counted
-    network = [str(counted.requests), f"{counted.heads} B", f"{counted.bodies} B"] if counted else [""] * 3
-    peak = f"{figure.peak / KB**2:.0f} MB" if figure.peak else ""
-    times = [_time(figure.seconds), _time(min(figure.all_seconds))]
-    return f"| {' | '.join([plugins, figure.name, *times, *network, peak])} |"
+def cell(figure: Figure) -> str:
+    """A figure in a table: its median, what it used of the network, and its memory."""
+    parts = [amount(figure.value, figure.unit)]
+    if figure.counted is not None and figure.counted.requests:
+        used = figure.counted
+        trips = "1 trip" if used.waves == 1 else f"{used.waves} trips"
+        parts.append(f"{used.requests} requests, {trips}, {amount(used.received, 'B')}")
+    if figure.memory is not None:
+        parts.append(f"+{figure.memory / MB:.0f} MB memory")
+    return "; ".join(parts)
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
+def amount(value: float, unit: str) -> str:
+    """A number with its unit, short."""
+    if unit == "s":
+        return (
+            f"{value:.2f} s"
+            if value >= 1
+            else f"{value * 1000:.0f} ms"
+            if value >= 0.01
+            else f"{value * 1000:.1f} ms"
+        )
+    if unit == "B":
+        steps = ((MB, "MB"), (KB, "KB"))
+        return next((f"{value / size:.1f} {name}" for size, name in steps if value >= size), f"{value:.0f} B")
+    return f"{value:,.0f} {unit}".rstrip()
+
+
+def _targets_table(targets: Sequence[Target]) -> str:
+    lines = ["| plugins | target | measured | |", "|---:|---|---:|---|"]
+    for target in targets:
+        verdict = "met" if target.met else "MISSED" if target.everywhere else "missed here"
+        lines.append(f"| {target.plugins:,} | {target.text} | {target.measured} | {verdict} |")
+    return "\n".join(lines)
+
+
+def to_markdown(document: Mapping[str, Any]) -> str:
+    """Everything, one table after the other."""
+    made = tables(document)
+    return "\n\n".join(f"**{name}**\n\n{text}" for name, text in made.items()) + "\n"
+
+
+_PART = "<!-- measured: {name} -->\n\n{text}\n\n<!-- end of {name} -->"
+_MARKED = re.compile(r"<!-- measured: (?P<name>[a-z-]+) -->\n.*?<!-- end of (?P=name) -->", re.DOTALL)
+
+
+def fill(page: str, made: Mapping[str, str]) -> str:
+    """A page with its measured parts as they are now; parts for which nothing was measured stay as they are."""
+
+    def part(match: re.Match[str]) -> str:
+        name = match["name"]
+        return _PART.format(name=name, text=made[name]) if name in made else match[0]
+
+    return _MARKED.sub(part, page)
+
+
+def fill_pages(
+    pages: Iterable[Path], document: Mapping[str, Any], write: Callable[[Path, bytes], None]
+) -> None:
+    """Write the measured parts of these pages."""
+    made = tables(document)
+    for path in pages:
+        write(path, fill(path.read_text("utf-8"), made).encode())

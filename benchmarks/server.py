@@ -23,9 +23,9 @@ _SLACK = 0.0005
 _DRIP = 0.2
 # The headers that raw hosting of Git repositories sends, so that their size is realistic.
 _HEADERS = (
-    "Cache-Control: max-age=300\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    "X-Content-Type-Options: nosniff\r\nAccess-Control-Allow-Origin: *\r\n"
+    "Cache-Control: max-age=300\r\nX-Content-Type-Options: nosniff\r\nAccess-Control-Allow-Origin: *\r\n"
 )
+_PLAIN, _PAGE = "Content-Type: text/plain; charset=utf-8\r\n", "Content-Type: text/html; charset=utf-8\r\n"
 
 
 class Link:
@@ -107,13 +107,16 @@ class Connection(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """It is gone."""
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
+        """It sent something."""
         self._buffer += data
         if not self._busy:
             self._next()
@@ -167,7 +170,8 @@ class Connection(asyncio.Protocol):
             task.add_done_callback(self._tasks.discard)
             return
         path = unquote(target.partition("?")[0].lstrip("/"))
-        self._answer(*_answer(self._site.files.read(path), headers), at)
+        kind = _PAGE if path.endswith("/") else _PLAIN
+        self._answer(*_answer(self._site.files.read(path), kind, headers), at)
 
     def _answer(self, head: bytes, body: bytes, at: float) -> None:
         self._site.log.answered(self._number, len(head), len(body))
@@ -188,12 +192,12 @@ class Connection(asyncio.Protocol):
         )
 
 
-def _answer(file: File | None, headers: dict[str, str]) -> tuple[bytes, bytes]:
+def _answer(file: File | None, kind: str, headers: dict[str, str]) -> tuple[bytes, bytes]:
     """Head and body of an answer."""
     if file is None:
         body = b"404: Not Found"
-        return _head(HTTPStatus.NOT_FOUND, _HEADERS, len(body)), body
-    fields = f"{_HEADERS}ETag: {file.etag}\r\nVary: Accept-Encoding\r\n"
+        return _head(HTTPStatus.NOT_FOUND, _HEADERS + _PLAIN, len(body)), body
+    fields = f"{_HEADERS}{kind}ETag: {file.etag}\r\nVary: Accept-Encoding\r\n"
     if headers.get("if-none-match") == file.etag:
         return f"HTTP/1.1 304 Not Modified\r\n{fields}\r\n".encode(), b""
     if file.packed is not None and "gzip" in headers.get("accept-encoding", ""):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.generated import BulkTree, Generator
 from publisher.tree import DirTree
@@ -83,7 +83,8 @@ class Files:
         self._order = list(order)
 
     def read(self, path: str) -> File | None:
-        """A file, or None."""
+        """A file, or None. A folder's is its index.html."""
+        path = f"{path}index.html" if path.endswith("/") else path
         return next((file for name in self._order if (file := self._in_layer(name, path)) is not None), None)
 
     def _load(self, name: str, path: str) -> File | None:

@@ -1,66 +1,113 @@
-"""One measured thing in a process of its own, so that its memory is its own: `python -m benchmarks.worker JSON`.
+"""One measured thing in a process of its own, so that its memory and its imports are its own: `python -m benchmarks.worker < JOB`.
 
-Prints one JSON object: seconds of each repetition, without imports, and the peak memory of the whole process.
+Prints one JSON object: the seconds of each repetition without imports, the memory that it took beyond them, and what else the job gives.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.timing import peak_memory, timed
+from benchmarks.timing import forget_peak, peak_memory, timed
 
-LATER = 300.0
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
+    from registry_client import RegistryClient
 
-def registrar(job: dict[str, Any]) -> list[float]:
-    """Runs of the registrar over a folder. Nothing is written, so each finds the same."""
-    from dataclasses import replace
-
-    from benchmarks.data import Data, build_plugins, options_for
-    from publisher.registrar.run import register
-    from publisher.tree import DirTree
-
-    folder, now = Path(job["folder"]), datetime.fromisoformat(job["now"])
-    options = options_for((folder / "metadata" / "1.root.json").read_bytes())
-    data = Data(build_plugins(job["plugins"]), {}, options, now)
-    submissions = [] if job["full"] else [data.publication(job["plugins"] // 2, "2.2.0")]
-    options = replace(options, full=job["full"])
-
-    def run() -> None:
-        done = register(DirTree(folder), submissions, options, now + timedelta(seconds=LATER))
-        expected = len(submissions)
-        if done.refused or sum(outcome.result == "published" for outcome in done.outcomes) != expected:
-            raise AssertionError(f"the registrar did something else: {done.summary()}")
-
-    run()  # what is imported on first use is not measured
-    return [timed(run) for _ in range(job["repeat"])]
+Result = dict[str, Any]
 
 
-def client(job: dict[str, Any]) -> list[float]:
+def client(job: Result) -> Result:
     """One call of a client, after the imports."""
-    from registry_client import Directories, Host, RegistryClient
-    from registry_client.http import Transport
-    from registry_client.shards import bits_of
-    from registry_client.signed import parse_manifest
-    from registry_client.trust import Trust
+    for name in job.get("modules", ()):  # what a host process has imported by then
+        importlib.import_module(name)
+    from registry_client import Directories, RegistryClient
 
-    _ = Transport, Trust, bits_of, parse_manifest, Host  # what a host process has imported by then
     reader = RegistryClient(
         job["url"],
         root=Path(job["root"]),
+        mirrors=job.get("mirrors", ()),
         directories=Directories.default(Path(job["home"])),
         clock=lambda: datetime.now(UTC) + timedelta(seconds=job["later"]),
+        on_warning=lambda _: None,
     )
-    if job["call"] == "refresh":
-        return [timed(reader.refresh)]
-    return [timed(lambda: reader.resolve(job["id"]))]
+    before = forget_peak()
+    seconds = timed(lambda: _call(reader, job))
+    return {"seconds": [seconds], "memory": peak_memory() - before}
 
 
-def install(job: dict[str, Any]) -> list[float]:
+def _call(reader: RegistryClient, job: Result) -> None:
+    calls: dict[str, Callable[[], object]] = {
+        "refresh": reader.refresh,
+        "resolve": lambda: reader.resolve(job["id"]),
+        "search": lambda: reader.search(job["text"]),
+        "manifests": lambda: _all_manifests(reader, job["expected"]),
+    }
+    calls[job["call"]]()
+
+
+def _all_manifests(reader: RegistryClient, expected: int) -> None:
+    found = reader.manifests()
+    bad = [result for result in found.values() if isinstance(result, Exception)]
+    if bad or len(found) != expected:
+        raise AssertionError(f"{len(found)} manifests, {len(bad)} errors: {bad[:1]}")
+
+
+def modules(job: Result) -> Result:
+    """The modules that a client has imported after a look-up."""
+    client(job)
+    names = [name for name in sys.modules if name.partition(".")[0] in _LIBRARIES]
+    return {"modules": sorted(names)}
+
+
+_LIBRARIES = {
+    "annotated_types",
+    "certifi",
+    "charset_normalizer",
+    "cryptography",
+    "filelock",
+    "idna",
+    "packaging",
+    "platformdirs",
+    "pydantic",
+    "pydantic_core",
+    "registry_client",
+    "requests",
+    "rfc8785",
+    "securesystemslib",
+    "ssl",
+    "tuf",
+    "typing_extensions",
+    "urllib3",
+    "concurrent",
+    "http",
+    "email",
+    "gzip",
+    "zlib",
+    "queue",
+    "socket",
+}
+
+
+def catalogue(job: Result) -> Result:
+    """The catalogue parsed and searched, out of the bytes."""
+    from registry_client.catalogue import parse_catalogue, search
+
+    data = Path(job["file"]).read_bytes()
+    before = forget_peak()
+    seconds = [
+        timed(lambda: search(parse_catalogue(data, "registry.json"), job["text"]))
+        for _ in range(job["repeat"])
+    ]
+    return {"seconds": seconds, "memory": peak_memory() - before}
+
+
+def install(job: Result) -> Result:
     """One operation of an installer, or a plain loop over the same archives, after the imports."""
     from registry_client import Access, Directories, Installer
     from registry_client.http import Transport
@@ -71,25 +118,27 @@ def install(job: dict[str, Any]) -> list[float]:
     )
 
     _ = git, pypi, unsigned, Transport
+    before = forget_peak()
     if job["call"] == "loop":
-        return [timed(lambda: loop(job["urls"], Path(job["home"])))]
-    installer = Installer(
-        Path(job["project"]), Access(Directories.default(Path(job["home"])), on_warning=print)
-    )
-    if job["call"] == "lock":
-        return [timed(installer.lock)]
-    return [timed(installer.install)]
+        seconds = timed(lambda: _loop(job["urls"], Path(job["home"])))
+    else:
+        installer = Installer(
+            Path(job["project"]), Access(Directories.default(Path(job["home"])), on_warning=print)
+        )
+        seconds = timed(installer.lock if job["call"] == "lock" else installer.install)
+    return {"seconds": [seconds], "memory": peak_memory() - before}
 
 
-def resolve(job: dict[str, Any]) -> list[float]:
+def resolve(job: Result) -> Result:
     """One situation of resolution, with the registry in memory."""
     from benchmarks.resolve import build, situations
 
     work = situations(build())[job["situation"]]
-    return [timed(work) for _ in range(job["repeat"])]
+    before = forget_peak()
+    return {"seconds": [timed(work) for _ in range(job["repeat"])], "memory": peak_memory() - before}
 
 
-def loop(urls: list[list[str]], folder: Path) -> None:
+def _loop(urls: list[list[str]], folder: Path) -> None:
     """What a script does: each archive in turn over one connection, its digest compared, unpacked."""
     import hashlib
     import io
@@ -107,12 +156,11 @@ def loop(urls: list[list[str]], folder: Path) -> None:
 
 
 def main() -> None:
-    """Do the job that the argument describes."""
-    job = json.loads(sys.argv[1])
-    seconds = {"registrar": registrar, "client": client, "install": install, "resolve": resolve}[job["what"]](
-        job
-    )
-    print(json.dumps({"seconds": seconds, "peak": peak_memory()}))
+    """Do the job on standard input."""
+    job: Result = json.load(sys.stdin)
+    module, _, name = job["what"].rpartition(":")
+    work = getattr(importlib.import_module(module), name) if module else globals()[name]
+    print(json.dumps(work(job)))
 
 
 if __name__ == "__main__":

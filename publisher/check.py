@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from registry_client.signed import Parsed
+
 _PLACEHOLDER_SIGNATURE = {"keyid": "0" * 64, "sig": "00"}
 _IN_TREE = re.compile(r"artifacts/sha256/([0-9a-f]{64})/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]{0,199}")
 # Below these members stand values, not schemas.
@@ -64,6 +66,11 @@ def check_manifest(raw: dict[str, Any], where: str, *, signed: bool) -> list[Pro
     if size > MANIFEST_LIMIT:
         problems.append(Problem("$", f"{size} bytes as written; at most {MANIFEST_LIMIT} are allowed"))
     return problems
+
+
+def check_parsed(document: Parsed[Manifest]) -> list[Problem]:
+    """Everything that is wrong with a signed manifest that the model has accepted, whose size was looked at when it was parsed."""
+    return merge(validate_against("manifest", document.raw, document.where), list(_semantics(document.raw)))
 
 
 def check_source(path: Path) -> list[Problem]:
@@ -300,4 +307,4 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [_object(item) for item in value] if isinstance(value, list) else []
 
 
-__all__ = ["check_manifest", "check_source", "hints_for"]
+__all__ = ["check_manifest", "check_parsed", "check_source", "hints_for"]

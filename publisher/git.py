@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from publisher.git_objects import REGULAR, parse_tree
 from publisher.git_remote import TOKEN_VARIABLE, Remote, git_environment
 from publisher.git_text import (
     AUTHOR,
@@ -38,7 +39,9 @@ _LONGEST_ENTRY = 4200
 # So many object ids fit into the smallest pipe, so that neither side waits for the other while both write.
 _ASKED_AT_ONCE = 200
 _FETCHED_AT_ONCE = 5000
+_FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
 _LIGHT = "--filter=blob:none"
+_PROMISOR = "remote.origin.promisor"
 
 
 class Git:
@@ -55,7 +58,8 @@ class Git:
         self._remote = remote
         self._environ = git_environment(environ, remote)
         self._batch: subprocess.Popen[bytes] | None = None
-        self._partial = False
+        # None before the first light fetch; False where its host sends everything all the same.
+        self._partial: bool | None = None
         self._fetched: set[str] = set()
 
     def run(self, *arguments: str, stdin: bytes = b"", check: bool = True) -> bytes:
@@ -109,51 +113,63 @@ class Git:
             blobless: leave file contents to be fetched when they are read, if the host can do that.
         """
         options = [f"--depth={depth}"] if depth is not None else ["--unshallow"] if self._shallow else []
-        command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"]
-        if not blobless:
-            self.run(*command, "--no-filter", *options, "origin", *refs)
+        if blobless and self._fetch_light(options, refs):
             return
-        # A host that refuses the filter, then one that refuses to leave out history: a plain web server.
-        for more in ([_LIGHT, *options], ["--no-filter", *options]):
-            if self._run([*command, *more, "origin", *refs], check=False).returncode == 0:
-                self._partial = _LIGHT in more
-                return
-        self.run(*command, "--no-filter", "origin", *refs)
+        done = self._run([*_FETCH, "--no-filter", *options, "origin", *refs], check=not blobless)
+        if done.returncode:  # a plain web server cannot leave out history
+            self.run(*_FETCH, "--no-filter", "origin", *refs)
 
-    def complete(self, oid: str) -> bool:
-        """Whether a fetch has left out nothing: hosts may ignore that they are asked to. Asks no host.
+    def _fetch_light(self, options: Sequence[str], refs: Sequence[str]) -> bool:
+        """Fetch without file contents. False where the host refuses, or is known to send them all the same."""
+        if self._partial is False:
+            return False
+        if self._run([*_FETCH, _LIGHT, *options, "origin", *refs], check=False).returncode:
+            return False
+        if self._partial is None:  # before anything else comes in that could hold the same contents
+            self._partial = not self._holds_files(refs[0])
+        return True
 
-        Args:
-            oid: a file of the commit that was fetched.
-        """
-        if not self._partial:
-            return True
+    def _holds_files(self, commit: str) -> bool:
+        """Whether the host has sent file contents although it was asked to leave them out. Asks no host."""
+        try:
+            tree = self.tree_of(commit)
+            entries = parse_tree(self.read(tree), len(tree) // 2)
+        except GitError:
+            return False
+        oid = next((entry.oid for entry in entries.values() if entry.mode in REGULAR), None)
+        if oid is None:
+            return False
         # A Git that knows where the object is to be had would fetch it, to say that it is there.
-        promisor = "remote.origin.promisor"
-        self.run("config", "--unset-all", promisor, check=False)
+        self.run("config", "--unset-all", _PROMISOR, check=False)
         if self._run(["cat-file", "-e", oid], check=False).returncode == 0:
-            self._partial = False
             return True
-        self.run("config", promisor, "true")
+        self.run("config", _PROMISOR, "true")
         return False
 
-    @property
-    def partial(self) -> bool:
-        """Whether a fetch has left out file contents, so that each has to be fetched before it is read."""
-        return self._partial
+    def left_out(self, oids: Iterable[str]) -> list[str]:
+        """Those of some file contents that light fetches have left out, as far as is known."""
+        return sorted(set(oids) - self._fetched) if self._partial else []
 
     def fetch_objects(self, oids: Iterable[str]) -> None:
         """Fetch file contents that a light fetch has left out, together rather than one by one as they are read."""
-        wanted = sorted(set(oids) - self._fetched) if self._partial else []
+        wanted = self.left_out(oids)
         for start in range(0, len(wanted), _FETCHED_AT_ONCE):
             some = wanted[start : start + _FETCHED_AT_ONCE]
             # No word on what is here already: the host would take it to include these.
             self.run(
-                *("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags"),
-                *("--no-write-fetch-head", _LIGHT, "--stdin", "origin"),
+                *("-c", "fetch.negotiationAlgorithm=noop", *_FETCH, _LIGHT, "--stdin", "origin"),
                 stdin="".join(f"{oid}\n" for oid in some).encode(),
             )
             self._fetched.update(some)
+
+    def fetch_beside(self, commit: str, known: str) -> None:
+        """Fetch a commit without its history and file contents, as what differs from one that is here.
+
+        Raises:
+            GitError: the host does not have it, or does not give it.
+        """
+        options = ["--depth=1", *([_LIGHT] if self._partial else ["--no-filter"])]
+        self.run(*_FETCH, *options, f"--negotiation-tip={known}", "origin", commit)
 
     @property
     def _shallow(self) -> bool:

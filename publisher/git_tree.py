@@ -42,14 +42,13 @@ class GitTree:
         self._top = git.tree_of(commit) if commit else None
         self._folders: dict[str, dict[str, Blob]] = {}
         self._surprises = 0
-        self._here: set[str] = set()
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a regular file, or None."""
         oid = self.oid(path)
         if oid is None:
             return None
-        if self._git.partial and oid not in self._here:
+        if self._git.left_out([oid]):
             self._surprise(path)
         return self._git.read(oid)
 
@@ -87,12 +86,7 @@ class GitTree:
 
     def prefetch(self, paths: Iterable[str]) -> None:
         """Fetch what is not here yet of files that are going to be read, all of them together."""
-        if not self._git.partial:
-            return
-        oids = {oid for path in paths if (oid := self.oid(path)) is not None} - self._here
-        if oids and not self._git.complete(min(oids)):
-            self._git.fetch_objects(oids)
-        self._here |= oids
+        self._git.fetch_objects(oid for path in paths if (oid := self.oid(path)) is not None)
 
     def _surprise(self, path: str) -> None:
         """Fetch a file that nobody said would be read; and what is likely to be read next, as whoever reads goes on."""

@@ -143,6 +143,10 @@ class Overlay:
             return None if data is None else Digest.of(data)
         return self._below[path]
 
+    def learn(self, path: str, digest: Digest | None) -> None:
+        """Take over the digest of a file as it is below, None for an absent one, from whoever has read it already."""
+        self._below[path] = digest
+
     def paths(self, folder: str) -> Iterator[str]:
         """All paths below a folder as changed, sorted."""
         prefix = f"{folder}/" if folder else ""

@@ -30,7 +30,7 @@ from publisher.tree import TIMESTAMP, Overlay, Tree
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, RegistrarError, VerificationError
 from registry_client.layout import served_path
-from registry_client.trust import EXPIRY_DAYS
+from registry_client.roles import EXPIRY_DAYS, VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,6 +41,8 @@ ONLINE = ("registrar", "snapshot", "timestamp")
 OFFLINE = ("root", "targets", "blocks")
 DEFAULT_DAYS = {"root": 365, "targets": 180, "blocks": 180, "registrar": 21, "snapshot": 21, "timestamp": 7}
 STAGING = "staging"
+BASIS = "x-plugin-registry-base"
+"""Member of the registrar's signed part: what the next run builds on. Kept only as far as the present key signed it."""
 _BELOW = ("targets.json", "blocks.json", "registrar.json")
 _MAX_VERSION = 2**31
 _COMPACT = JSONSerializer(compact=True)
@@ -163,13 +165,24 @@ class TufRepository(Repository):
         signed: Any
         if role == "timestamp":
             signed = Timestamp(old.version, expires=old.expires, snapshot_meta=old.snapshot_meta)
+            self._name_versions(signed)
         elif role == "snapshot":
             known = {name: old.meta[name] for name in _BELOW if name in old.meta}
             signed = Snapshot(old.version, expires=old.expires, meta=known)
         else:
             signed = Targets(old.version, expires=old.expires, targets=old.targets)
+            if BASIS in old.unrecognized_fields and is_complete(role, md, delegators_of(self.tree, role, md)):
+                signed.unrecognized_fields[BASIS] = old.unrecognized_fields[BASIS]
         signed.unrecognized_fields[EXPIRY_DAYS] = self._days[role]
         return Metadata(signed, md.signatures)
+
+    def _name_versions(self, timestamp: Timestamp) -> None:
+        """Say in a timestamp which version of each role its snapshot names, so that clients can ask for all of them at once."""
+        data = self.tree.read(metadata_path("snapshot", timestamp.snapshot_meta.version))
+        if data is not None:
+            meta = parse_metadata(data, "snapshot", "the snapshot").signed.meta
+            versions = {name.removesuffix(".json"): info.version for name, info in sorted(meta.items())}
+            timestamp.unrecognized_fields[VERSIONS] = versions
 
     def close(self, role: str, md: Metadata[Any]) -> None:
         """Sign the next version of a role and write it, or stage it if signatures are missing.
@@ -178,6 +191,8 @@ class TufRepository(Repository):
             ConfigError: no key of this role is at hand.
         """
         signed = md.signed
+        if role == "timestamp":
+            self._name_versions(signed)
         signed.version += 1
         days = int(signed.unrecognized_fields.setdefault(EXPIRY_DAYS, self._days[role]))
         # Online roles were rebuilt by open(), with the policy's days.

@@ -1,7 +1,7 @@
 """The same work on chunk after chunk, in this process or in several: results come in the order of the chunks, and are the same.
 
-Workers are fresh processes (never forks of this one, whose threads and locks they would take along), hold no keys and write nothing: they get
-bytes and give back what they found.
+Workers are fresh processes, never forks of this one, whose threads and locks they would take along. They hold no keys and write nothing:
+they get bytes, and give back what they found.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from multiprocessing.context import BaseContext
 
 C = TypeVar("C")
@@ -109,10 +109,10 @@ def _context(work: Callable[[Any], object]) -> BaseContext:
     return context
 
 
-class _Worker(Generic[C, R]):
+class _Worker:
     """What a worker process does with each chunk."""
 
-    work: Callable[[C], R]
+    work: ClassVar[Callable[[Any], Any]]
 
 
 def _start(work: Callable[[Any], Any]) -> None:

@@ -11,7 +11,7 @@ from registry_client.urls import shown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import requests
+    import urllib3
 
 _OK = 200
 _PARTIAL = 206
@@ -53,25 +53,26 @@ def cause_of(error: BaseException) -> str:
     return type(error).__name__
 
 
-def check_status(response: requests.Response, url: str, headers: Mapping[str, str]) -> None:
+def check_status(
+    response: urllib3.BaseHTTPResponse, url: str, headers: Mapping[str, str], *, authorised: bool
+) -> None:
     """Accept an answer with what was asked for.
 
     Args:
-        response: the answer; closed where it is not accepted.
+        response: the answer.
         url: where it came from.
         headers: what was sent: only a question for changes can be answered 304, only one for a part 206 and 416.
+        authorised: whether a token was sent along.
 
     Raises:
         NotFetchedError: 403, 404 or 410. FetchError: any other status without what was asked for.
     """
-    status = response.status_code
+    status = response.status
     if status == _OK or (status == _NOT_MODIFIED and "If-None-Match" in headers):
         return
     if status in {_PARTIAL, _NO_SUCH_RANGE} and "Range" in headers:
         return
     retry_after = _retry_after(response.headers.get("Retry-After"))
-    authorised = "Authorization" in response.request.headers
-    response.close()
     if status in _ABSENT:
         hint = _absent_hint(status, url, authorised=authorised)
         raise NotFetchedError(f"{shown(url)}: HTTP {status}", status=status, hint=hint)
@@ -92,11 +93,11 @@ def _absent_hint(status: int, url: str, *, authorised: bool) -> str:
     return "Check the URL."
 
 
-def continues(response: requests.Response, offset: int) -> bool:
+def continues(response: urllib3.BaseHTTPResponse, offset: int) -> bool:
     """Whether a response is the rest of a body, from exactly this offset to its end."""
     match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     coded = response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}
-    if response.status_code != _PARTIAL or match is None or coded:
+    if response.status != _PARTIAL or match is None or coded:
         return False
     first, last, total = (None if text == "*" else int(text) for text in match.groups())
     return first == offset and last is not None and last >= first and (total is None or last == total - 1)

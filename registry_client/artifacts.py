@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from registry_client.downloads import Received
 from registry_client.errors import ConfigError, InstallError, NotFoundError
-from registry_client.hosts import Received
 from registry_client.names import check_file_name
 
 if TYPE_CHECKING:

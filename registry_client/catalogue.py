@@ -13,7 +13,7 @@ from registry_client.catalogue_lines import keep_candidates
 from registry_client.errors import DocumentError, Problem
 from registry_client.jsontext import MIB, parse_json
 
-CATALOGUE_LIMIT = 16 * MIB
+CATALOGUE_LIMIT = 64 * MIB
 CATALOGUE_PATH = "registry.json"
 
 

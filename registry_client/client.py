@@ -19,6 +19,7 @@ from registry_client.errors import (
     RegistryError,
     YankedError,
 )
+from registry_client.fresh import TTL, read_root
 from registry_client.names import check_plugin_id, check_version
 from registry_client.reader import Reader
 from registry_client.session import Refreshed, Session, Settings, utc_now
@@ -33,12 +34,10 @@ if TYPE_CHECKING:
     from registry_client.digest import Digest
     from registry_client.hosts import Fetcher
     from registry_client.models.blocks import Block
-    from registry_client.resolve import Host, Update, VersionInfo
+    from registry_client.resolve import Choice, Host, Update, VersionInfo
     from registry_client.signed import VerifiedManifest
 
-TTL = 300.0
 _PARALLEL = 16
-_ROOT_LIMIT = 512_000
 
 
 def warn(message: str) -> None:
@@ -147,7 +146,7 @@ class RegistryClient:
         data = self._session.cached_catalogue()
         if data is None:
             data = self._session.retrying(lambda: self._session.target(catalogue.CATALOGUE_PATH))
-        return catalogue.search(catalogue.parse_catalogue(data, catalogue.CATALOGUE_PATH), text)
+        return catalogue.search_catalogue(data, catalogue.CATALOGUE_PATH, text)
 
     def versions(self, plugin_id: str) -> list[VersionInfo]:
         """All versions of a plugin, oldest first, as they stand now.
@@ -170,8 +169,13 @@ class RegistryClient:
         """
         from registry_client.resolve import choose  # noqa: PLC0415
 
+        _check_id(plugin_id)
+
+        def chosen(infos: list[VersionInfo]) -> Choice:
+            return choose(plugin_id, infos, range_text, self.host)
+
         def work() -> Resolution:
-            choice = choose(plugin_id, self.versions(plugin_id), range_text, self.host)
+            choice = chosen(self._reader.versions(plugin_id, lambda infos: chosen(infos).info.line))
             return Resolution(self._reader.manifest(choice.info.line), choice.info, choice.warnings)
 
         return self._session.retrying(work)
@@ -271,25 +275,6 @@ class RegistryClient:
         )
 
 
-def read_root(path: Path) -> bytes:
-    """The bytes of a pinned root.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_ROOT_LIMIT + 1)
-    except OSError as e:
-        raise ConfigError(
-            f"{path}: the root of trust cannot be read ({e.strerror})",
-            hint="Get metadata/1.root.json from the registry's maintainers over a channel you trust, and pin that file.",
-        ) from e
-    if len(data) > _ROOT_LIMIT:
-        raise ConfigError(f"{path}: larger than {_ROOT_LIMIT} bytes; not a root of trust")
-    return data
-
-
 def _check_id(plugin_id: str) -> str:
     try:
         return check_plugin_id(plugin_id)
@@ -304,4 +289,4 @@ def _check_version(version: str) -> str:
         raise ConfigError(str(e)) from e
 
 
-__all__ = ["RegistryClient", "Resolution", "YankedError", "read_root", "warn"]
+__all__ = ["TTL", "RegistryClient", "Resolution", "YankedError", "read_root", "warn"]

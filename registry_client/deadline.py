@@ -39,21 +39,29 @@ class Part(Deadline):
 
     Args:
         whole: the deadline, which holds in any case.
-        seconds: for how long an attempt may go on without headway.
+        seconds: for how long the attempt may go on without headway; by default until the deadline.
+
+    Attributes:
+        granted: the seconds that it was given.
     """
 
-    def __init__(self, whole: Deadline, seconds: float) -> None:
-        super().__init__(seconds)
+    def __init__(self, whole: Deadline, seconds: float | None = None) -> None:
+        left = whole.remaining()
+        self.granted = left if seconds is None else min(seconds, left)
         self._whole = whole
-        self._seconds = seconds
+        super().__init__(self.granted)
 
     def remaining(self) -> float:
         """Seconds left, never below zero."""
         return min(super().remaining(), self._whole.remaining())
 
+    def used(self) -> float:
+        """Seconds since it began, or since there was headway."""
+        return self.granted - (self._end - time.monotonic())
+
     def headway(self) -> None:
-        """Begin the part anew: what was hoped for from the attempt is arriving."""
-        self._end = time.monotonic() + self._seconds
+        """Begin anew: what was hoped for from the attempt is arriving."""
+        self._end = time.monotonic() + self.granted
 
 
 class _Worker:

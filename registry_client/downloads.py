@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -41,76 +42,121 @@ class Received:
         self.size, self.sha256 = 0, hashlib.sha256()
 
 
-@dataclass
 class Download:
-    """The attempts at one file; `Hosts.download` documents the rest.
+    """The attempts at one file, one after the other.
 
-    Attributes:
-        part: until when the present attempt may go on; told of headway.
+    What an attempt that was given up still brings is let fall: the next one has begun.
+
+    Args:
+        transport: reaches a host.
+        digest: what the file must be.
+        size: its bytes.
+        sink: takes the pieces in order.
+        restart: forgets what `sink` took.
+        received: what `sink` took already, kept up to date.
     """
 
-    transport: Fetcher
-    digest: Digest
-    size: int
-    sink: Callable[[bytes], object]
-    restart: Callable[[], object]
-    received: Received
-    part: Part
-    _unnoticed: int = 0
+    def __init__(
+        self,
+        transport: Fetcher,
+        *,
+        digest: Digest,
+        size: int,
+        sink: Callable[[bytes], object],
+        restart: Callable[[], object],
+        received: Received,
+    ) -> None:
+        self._transport = transport
+        self._digest = digest
+        self._size = size
+        self._sink = sink
+        self._restart = restart
+        self._received = received
+        self._lock = threading.Lock()
+        self._attempts = 0
 
-    def whole(self, url: str) -> None:
-        """The file from its first byte."""
+    def whole(self, url: str, part: Part) -> None:
+        """The file from its first byte.
+
+        Args:
+            url: where it is.
+            part: until when this attempt may go on; told of headway.
+
+        Raises:
+            FetchError: it could not be fetched in full. DigestError: not the signed bytes.
+        """
+        take = self._begin(part)
         self._forget()
-        self.transport.get_into(url, self._take, limit=self.size, deadline=self.part)
+        self._transport.get_into(url, take, limit=self._size, deadline=part)
         self._check(url)
 
-    def rest(self, url: str) -> None:
-        """The file from where it broke off; the whole where there is nothing yet, or the two do not make the signed bytes."""
-        if not 0 < self.received.size <= self.size:
-            self.whole(url)
+    def rest(self, url: str, part: Part) -> None:
+        """The file from where it broke off; the whole where there is nothing yet, or the two do not make the signed bytes.
+
+        Arguments and errors are those of `whole`.
+        """
+        take = self._begin(part)
+        if not 0 < self._received.size <= self._size:
+            self.whole(url, part)
             return
         begun: list[int] = []
         try:
-            if self.received.size < self.size:
-                self._continue(url, begun)
+            if self._received.size < self._size:
+                self._continue(url, take, part, begun)
             self._check(url)
         except (DigestError, TooLargeError):
             if begun == [0]:  # the host has just sent all of it
                 raise
-            self.whole(url)
+            self.whole(url, part)
 
-    def _continue(self, url: str, begun: list[int]) -> None:
+    def _continue(self, url: str, take: Callable[[bytes], None], part: Part, begun: list[int]) -> None:
+        attempt = self._attempts
+
         def begin(offset: int) -> None:
-            begun.append(offset)
-            if offset != self.received.size:
-                self._forget()
+            with self._lock:
+                if attempt == self._attempts:
+                    begun.append(offset)
+                    if offset != self._received.size:
+                        self._forget()
 
-        self.transport.get_into(
-            url, self._take, limit=self.size, deadline=self.part, offset=self.received.size, begin=begin
+        self._transport.get_into(
+            url, take, limit=self._size, deadline=part, offset=self._received.size, begin=begin
         )
 
-    def _take(self, chunk: bytes) -> None:
-        self.sink(chunk)
-        self.received.take(chunk)
-        self._unnoticed += len(chunk)
-        if self._unnoticed >= _HEADWAY:
-            self._unnoticed = 0
-            self.part.headway()
+    def _begin(self, part: Part) -> Callable[[bytes], None]:
+        """What takes the pieces of a further attempt, and of no other."""
+        with self._lock:
+            self._attempts += 1
+            attempt, unnoticed = self._attempts, 0
+
+        def take(chunk: bytes) -> None:
+            nonlocal unnoticed
+            with self._lock:
+                if attempt != self._attempts:
+                    return
+                self._sink(chunk)
+                self._received.take(chunk)
+            unnoticed += len(chunk)
+            if unnoticed >= _HEADWAY:
+                unnoticed = 0
+                part.headway()
+
+        return take
 
     def _forget(self) -> None:
-        self.restart()
-        self.received.forget()
+        self._restart()
+        self._received.forget()
 
     def _check(self, url: str) -> None:
         """Raise DigestError for other than the signed bytes, of which nothing is kept then."""
-        found, received = Digest.from_hex(self.received.sha256.hexdigest()), self.received.size
-        if received == self.size and found == self.digest:
+        found, received = Digest.from_hex(self._received.sha256.hexdigest()), self._received.size
+        if received == self._size and found == self._digest:
             return
         self._forget()
         what = (
-            f"{received} bytes, but the signed size is {self.size}"
-            if received != self.size
-            else f"digest {found}, signed {self.digest}"
+            f"{received} bytes, but the signed size is {self._size}"
+            if received != self._size
+            else f"digest {found}, signed {self._digest}"
         )
         raise DigestError(
             f"{url}: {what}", hint="The file was changed or replaced after publishing; tell its publisher."

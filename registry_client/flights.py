@@ -1,8 +1,8 @@
 """Fetches under way: at most one for each thing, and some that began before anyone asked.
 
-Who asks for something that another thread fetches already waits for that fetch. What is fetched ahead is no more than bytes that are there
-sooner: it is checked like any other by who asks for it, and an error of it is raised there and nowhere else. Threads are daemons, so neither
-a process that ends nor anyone who did not ask waits for a fetch that hangs.
+Who asks for something that another thread fetches already waits for that fetch. What is fetched ahead is no more than bytes that are
+there sooner: it is checked like any other by who asks for it, and an error of it is raised there and nowhere else. Threads are daemons, so
+neither a process that ends nor anyone who did not ask waits for a fetch that hangs.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FIRST_REST: Final = 600.0
-"""Seconds for which a host is asked after the others when it has failed once; longer than the TTL, or the next refresh would pay again."""
+"""Seconds for which a host that failed is asked after the others. Longer than the TTL, or the next refresh would pay again."""
 LONGEST_REST: Final = 3600.0
 """The same at most: each failure in a row doubles it."""
 _SHORTEST_REST: Final = 60.0
@@ -74,7 +74,7 @@ class Mark:
     until: float
 
     def rests(self, now: float) -> bool:
-        """Whether the host is asked after the others. A time from before the mark was made means that a clock was set: it says nothing then."""
+        """Whether the host is asked after the others. A mark from the future says nothing: the clock was set back."""
         return self.at <= now < self.until
 
 
@@ -165,7 +165,7 @@ def trouble_of(error: RegistryError, *, late: bool) -> Trouble:
 
 
 def parse_health(data: bytes) -> Health:
-    """What was written, as far as it can be read: it came from this machine's disk, where another version or anybody may have written it."""
+    """What was written, as far as it can be read: another version, or anybody, may have written the file."""
     try:
         raw = json.loads(data) if len(data) <= LARGEST_FILE else None
     except (ValueError, RecursionError):

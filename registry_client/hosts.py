@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from registry_client.deadline import Deadline, Part
 from registry_client.digest import Digest, verify_digest
+from registry_client.downloads import Download, Received
 from registry_client.errors import (
-    DigestError,
     FetchError,
     NotFetchedError,
     RegistryError,
-    TooLargeError,
     VerificationError,
 )
+from registry_client.health import Health, Trouble, trouble_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from registry_client.credentials import Credentials
-    from registry_client.http import Body, Deadline, Usage
+    from registry_client.http import Body, Usage
+    from registry_client.store import Store
 
 T = TypeVar("T")
-_ROUNDS = 2
+PATIENCE: Final = 5.0
+"""Seconds for one attempt at a host where another can be asked that is not known to be in trouble."""
+_SLUGGISH: Final = 3.0
+"""Seconds after which an attempt that succeeded still speaks for asking another host first."""
 _PAUSE = 0.2
 
 
@@ -50,28 +53,6 @@ class Fetcher(Protocol):
         """A large body, piece by piece; from `offset` on, if `begin` is told so before the first piece."""
 
 
-@dataclass
-class Received:
-    """What a caller of `Hosts.download` has of a file: all that its `sink` took since `restart` was last called.
-
-    Attributes:
-        size: bytes.
-        sha256: their running digest.
-    """
-
-    size: int = 0
-    sha256: hashlib._Hash = field(default_factory=hashlib.sha256, repr=False)
-
-    def take(self, chunk: bytes) -> None:
-        """Count and digest a further piece."""
-        self.size += len(chunk)
-        self.sha256.update(chunk)
-
-    def forget(self) -> None:
-        """Nothing any more."""
-        self.size, self.sha256 = 0, hashlib.sha256()
-
-
 class AllHostsFailedError(Exception):
     """No host gave what was wanted. `errors` holds why, in the order in which they were asked."""
 
@@ -90,6 +71,50 @@ class AllHostsFailedError(Exception):
         return max((e.retry_after or 0.0 for e in self.errors if isinstance(e, FetchError)), default=0.0)
 
 
+class Memory:
+    """The health of one registry's hosts, which processes share through a file. Threads may share an object.
+
+    Args:
+        clock: seconds since 1970.
+        store: keeps the file; None where nothing is to be kept. One that cannot be written costs only time.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time, store: Store | None = None) -> None:
+        self._clock = clock
+        self._store = store
+        self._lock = threading.Lock()
+        self._health: Health | None = None
+
+    def now(self) -> float:
+        """The time."""
+        return self._clock()
+
+    def health(self, *, anew: bool = False) -> Health:
+        """What is remembered: as it was read first, with what was learned since, or as other processes have it by now."""
+        with self._lock:
+            return self._read(anew=anew)
+
+    def learn(self, change: Callable[[Health], Health]) -> None:
+        """Remember something more."""
+        with self._lock:
+            known = self._read()
+            if change(known) is known:  # the common case: a host that was well is still well
+                return
+            known = self._read(anew=True)
+            self._health = change(known)
+            if (
+                self._health is not known
+                and self._store is not None
+                and not self._store.write_health(self._health)
+            ):
+                self._store = None  # what is learned counts in this process from now on
+
+    def _read(self, *, anew: bool = False) -> Health:
+        if self._health is None or (anew and self._store is not None):
+            self._health = Health() if self._store is None else self._store.read_health()
+        return self._health
+
+
 class Hosts:
     """Fetches from the first host that gives what was signed.
 
@@ -98,6 +123,7 @@ class Hosts:
         more: gives further mirrors, as far as they are known now.
         transport: reaches a host; by default HTTP, opened when it is first needed.
         credentials: what that HTTP sends to whom. A `transport` has its own.
+        memory: what is remembered of them; by default nothing from before, and nothing for others.
     """
 
     def __init__(
@@ -106,8 +132,10 @@ class Hosts:
         more: Callable[[], tuple[str, ...]],
         transport: Fetcher | None,
         credentials: Credentials | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.urls = urls
+        self.memory = memory or Memory()
         self._more = more
         self._transport = transport
         self._credentials = credentials
@@ -124,32 +152,59 @@ class Hosts:
             return self._transport
 
     def all(self) -> tuple[str, ...]:
-        """Every known host, each once, in the order in which they are asked."""
+        """Every known host, each once, in the order in which they are asked while none is in trouble."""
         return tuple(dict.fromkeys(self.urls + self._more()))
 
-    def first(
-        self, attempt: Callable[[str], T], deadline: Deadline, bases: tuple[str, ...] | None = None
-    ) -> T:
+    def first(self, attempt: Callable[[str, Part], T], deadline: Deadline, *, files: bool = False) -> T:
         """The first success over all hosts, with another round if some failed only for the moment.
 
+        Hosts that failed lately come last. An attempt at any but the last host has a part of the deadline, so that one host
+        cannot use up what the others need; however many requests it makes, it is one attempt.
+
         Args:
-            attempt: fetches from the host it is given, and checks.
+            attempt: fetches from the host it is given until the time it is given, and checks.
             deadline: when to give up; waiting for what `Retry-After` asks counts.
-            bases: whom to ask; by default `all`, looked up anew for each round.
+            files: what is wanted are files of a known state, not the state itself.
 
         Raises:
             AllHostsFailedError: none succeeded.
         """
         errors: list[RegistryError] = []
-        for round_number in range(_ROUNDS):
-            for base in self.all() if bases is None else bases:
+        since = self.memory.now()
+        for number in _rounds(errors, deadline):
+            health = self.memory.health(anew=not files and number == 0)
+            left = list(health.order(self.all(), since, files=files))
+            while left:
+                base = left.pop(0)
+                others = any(not health.rests(other, since) for other in left)
+                part = _part(deadline, 1 + len(left), others=others)
                 try:
-                    return attempt(base)
+                    result = attempt(base, part)
                 except (FetchError, VerificationError) as e:
                     errors.append(e)
-            if round_number == _ROUNDS - 1 or not _pause(errors, deadline):
-                break
+                    self._note_failure(base, e, part, since, files=files)
+                else:
+                    self._note_success(base, since, files=files, slow=others and part.used() > _SLUGGISH)
+                    return result
         raise AllHostsFailedError(errors)
+
+    def _note_failure(
+        self, base: str, error: RegistryError, part: Part, since: float, *, files: bool
+    ) -> None:
+        """Remember that a host failed; not where it only lacks a file, or had no time left."""
+        if not part.granted or (files and isinstance(error, NotFetchedError)):
+            return
+        trouble = trouble_of(error, late=not part.remaining())
+        retry_after = error.retry_after if isinstance(error, FetchError) else None
+        now = self.memory.now()
+        self.memory.learn(lambda h: h.failed(base, trouble, now, since=since, retry_after=retry_after))
+
+    def _note_success(self, base: str, since: float, *, files: bool, slow: bool) -> None:
+        now = self.memory.now()
+        if slow:
+            self.memory.learn(lambda h: h.failed(base, Trouble.SLOW, now, since=since))
+        else:
+            self.memory.learn(lambda h: h.gave_file(base) if files else h.gave_metadata(base))
 
     def get(self, path: str, *, limit: int, timeout: float) -> bytes:
         """A small file below the base URL, unchecked.
@@ -172,12 +227,12 @@ class Hosts:
     def _fetch(self, path: str, limit: int, timeout: float, check: Callable[[bytes, str], bytes]) -> bytes:
         deadline = new_deadline(timeout)
 
-        def attempt(base: str) -> bytes:
+        def attempt(base: str, part: Part) -> bytes:
             url = f"{base}/{path}"
-            return check(self.transport.get(url, limit=limit, deadline=deadline).data, url)
+            return check(self.transport.get(url, limit=limit, deadline=part).data, url)
 
         try:
-            return self.first(attempt, deadline)
+            return self.first(attempt, deadline, files=True)
         except AllHostsFailedError as e:
             raise e.most_telling from e
 
@@ -210,112 +265,68 @@ class Hosts:
             FetchError: it could not be fetched in full. DigestError: not the signed bytes.
         """
         deadline = new_deadline(timeout)
-        absolute = ":" in location
-        download = _Download(self, digest, size, deadline, sink, restart, received or Received())
-
-        def attempt(base: str) -> None:
-            url = location if absolute else f"{base}/{location}"
-            if received is None:
-                download.whole(url)
-            else:
-                download.rest(url)
-
+        download = Download(
+            self.transport,
+            digest=digest,
+            size=size,
+            sink=sink,
+            restart=restart,
+            received=received or Received(),
+        )
+        fetch = download.whole if received is None else download.rest
         try:
-            if absolute and received is None:
-                attempt("")
+            if ":" not in location:
+                self.first(lambda base, part: fetch(f"{base}/{location}", part), deadline, files=True)
+            elif received is None:
+                fetch(location, Part(deadline))
             else:
-                self.first(attempt, deadline, ("",) if absolute else None)
+                _again(lambda: fetch(location, Part(deadline)), deadline)
         except AllHostsFailedError as e:
             raise e.most_telling from e
 
 
-@dataclass(frozen=True)
-class _Download:
-    """The attempts at one file; `Hosts.download` documents the rest."""
-
-    hosts: Hosts
-    digest: Digest
-    size: int
-    deadline: Deadline
-    sink: Callable[[bytes], object]
-    restart: Callable[[], object]
-    received: Received
-
-    def whole(self, url: str) -> None:
-        """The file from its first byte."""
-        self._forget()
-        self.hosts.transport.get_into(url, self._take, limit=self.size, deadline=self.deadline)
-        self._check(url)
-
-    def rest(self, url: str) -> None:
-        """The file from where it broke off; the whole where there is nothing yet, or the two do not make the signed bytes."""
-        if not 0 < self.received.size <= self.size:
-            self.whole(url)
-            return
-        begun: list[int] = []
-        try:
-            if self.received.size < self.size:
-                self._continue(url, begun)
-            self._check(url)
-        except (DigestError, TooLargeError):
-            if begun == [0]:  # the host has just sent all of it
-                raise
-            self.whole(url)
-
-    def _continue(self, url: str, begun: list[int]) -> None:
-        def begin(offset: int) -> None:
-            begun.append(offset)
-            if offset != self.received.size:
-                self._forget()
-
-        self.hosts.transport.get_into(
-            url,
-            self._take,
-            limit=self.size,
-            deadline=self.deadline,
-            offset=self.received.size,
-            begin=begin,
-        )
-
-    def _take(self, chunk: bytes) -> None:
-        self.sink(chunk)
-        self.received.take(chunk)
-
-    def _forget(self) -> None:
-        self.restart()
-        self.received.forget()
-
-    def _check(self, url: str) -> None:
-        """Raise DigestError for other than the signed bytes, of which nothing is kept then."""
-        found, received = Digest.from_hex(self.received.sha256.hexdigest()), self.received.size
-        if received == self.size and found == self.digest:
-            return
-        self._forget()
-        what = (
-            f"{received} bytes, but the signed size is {self.size}"
-            if received != self.size
-            else f"digest {found}, signed {self.digest}"
-        )
-        raise DigestError(
-            f"{url}: {what}", hint="The file was changed or replaced after publishing; tell its publisher."
-        )
-
-
 def new_deadline(seconds: float) -> Deadline:
     """A deadline this many seconds from now."""
-    from registry_client.http import Deadline  # noqa: PLC0415
-
     return Deadline(seconds)
 
 
-def _pause(errors: list[RegistryError], deadline: Deadline) -> bool:
-    """Wait before another round, if some host only failed for the moment and time is left."""
+def _part(deadline: Deadline, left: int, *, others: bool) -> Part:
+    """How long an attempt may take.
+
+    Args:
+        deadline: for all of them.
+        left: how many hosts are still to be asked, this one included.
+        others: whether one of those after it is not known to be in trouble.
+    """
+    if left == 1:
+        return Part(deadline)
+    fair = deadline.remaining() / left
+    return Part(deadline, min(fair, PATIENCE) if others else fair)
+
+
+def _again(attempt: Callable[[], None], deadline: Deadline) -> None:
+    """One attempt, and another if the first failed only for the moment.
+
+    Raises:
+        AllHostsFailedError: neither succeeded.
+    """
+    errors: list[RegistryError] = []
+    for _ in _rounds(errors, deadline):
+        try:
+            return attempt()
+        except (FetchError, VerificationError) as e:
+            errors.append(e)
+    raise AllHostsFailedError(errors)
+
+
+def _rounds(errors: list[RegistryError], deadline: Deadline) -> Iterator[int]:
+    """One round, and another if some host failed only for the moment and time is left."""
+    yield 0
     passing = [e for e in errors if isinstance(e, FetchError) and not isinstance(e, NotFetchedError)]
     if not passing:
-        return False
+        return
     asked = [e.retry_after for e in passing if e.retry_after is not None]
     seconds = min(asked) if asked else _PAUSE
-    if seconds >= deadline.remaining():
-        return False
-    time.sleep(seconds)
-    return True
+    if seconds < deadline.remaining():
+        time.sleep(seconds)
+        yield 1

@@ -1,38 +1,39 @@
-"""The network: the only module that touches `requests`.
+"""The network: bounded GETs.
 
 Every body is bounded while it is read, every call has a total deadline (a slow drip does not extend it), redirects may not change
-the scheme to anything weaker, and `Retry-After` is reported to the caller.
+the scheme to anything weaker, and `Retry-After` is reported to the caller. Connections are made by `registry_client.connections`.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import contextlib
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.auth import AuthBase
 
-from registry_client.answers import NOT_PUBLIC, UNRESOLVED, cause_of, check_status, continues
+from registry_client.answers import UNRESOLVED, cause_of, check_status, continues
+from registry_client.connections import Connections, prepared
 from registry_client.credentials import Credentials
 from registry_client.deadline import Deadline, within
 from registry_client.errors import FetchError, TooLargeError
 from registry_client.urls import redirected, shown
 
 if TYPE_CHECKING:
-    import socket
     import threading
     from collections.abc import Callable, Iterator, Mapping
 
+CONNECT: Final = 3.5
+"""Seconds for a connection: the third attempt of TCP falls within."""
 _CHUNK = 32 * 1024
 _MAX_REDIRECTS = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NOT_MODIFIED = 304
 _OK = 200
+_LONGEST_REST = 16 * 1024
 _AUTHORIZATION = "Authorization"
-_PLATFORMS: Final = frozenset({"168.63.129.16"})  # Azure's, for the machines in it: GitHub's runners
 __all__ = ["UNRESOLVED", "Body", "Deadline", "Transport", "Usage", "cause_of", "shown"]
 
 
@@ -59,85 +60,12 @@ class Usage:
     bytes: int = 0
 
 
-class _Named(AuthBase):
-    """Adds what the owner gave for exactly the origin that a request goes to, and nothing else.
-
-    Without it requests looks into ~/.netrc, whose `default` goes to any host, and publishers choose hosts.
-    """
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the header. Judged by the URL as it was prepared: that one is connected to."""
-        value = self._credentials.header_for(r.url or "")
-        if value is not None:
-            r.headers[_AUTHORIZATION] = value
-        return r
-
-
-class _PlainSession(requests.Session):
-    """A session that leaves redirects alone: requests reads their bodies, unbounded, to find the target."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        super().__init__()
-        self.auth = _Named(credentials)  # trust_env stays: it is where proxies and CA bundles come from
-        self._credentials = credentials
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Nowhere: `Transport` follows redirects itself."""
-
-    def merge_environment_settings(self, url: Any, *settings: Any) -> Any:
-        """Those of the base class, but no proxy where a token goes over http: it is for this machine only."""
-        merged = super().merge_environment_settings(url, *settings)
-        if str(url).startswith("http:") and self._credentials.header_for(str(url)) is not None:
-            merged["proxies"] = {}
-        return merged
-
-
-class _PublicConnection(urllib3.connection.HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return _public(super()._new_conn(), self)
-
-
-class _PublicTLSConnection(urllib3.connection.HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _public(super()._new_conn(), self)
-
-
-class _PublicAdapter(requests.adapters.HTTPAdapter):
-    """Looks at the address that a host name has led to, after each redirect too, before anything is sent there."""
-
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        super().init_poolmanager(*args, **more)
-        pools = {"http": _PublicPool, "https": _PublicTLSPool}
-        self.poolmanager.pool_classes_by_scheme = pools
-
-
-class _PublicPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _PublicConnection
-
-
-class _PublicTLSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _PublicTLSConnection
-
-
-def _public(connected: socket.socket, connection: urllib3.connection.HTTPConnection) -> socket.socket:
-    """The socket, if the address at its other end is one of the internet's."""
-    address = ipaddress.ip_address(str(connected.getpeername()[0]).partition("%")[0])
-    address = getattr(address, "ipv4_mapped", None) or address
-    if address.is_global and not address.is_multicast and str(address) not in _PLATFORMS:
-        return connected
-    connected.close()
-    raise urllib3.exceptions.NewConnectionError(connection, NOT_PUBLIC)
-
-
 class Transport:
     """Bounded HTTP GETs.
 
     Args:
         user_agent: the User-Agent header.
-        socket_timeout: seconds for connecting and between two receptions.
+        socket_timeout: seconds between two receptions, and for connecting where that is less than `CONNECT`.
         public_only: ask nobody at a private address; a proxy, which sees the addresses in our place, decides for itself.
         credentials: what is sent to whom; by default nothing to anybody.
     """
@@ -150,18 +78,15 @@ class Transport:
         public_only: bool = False,
         credentials: Credentials | None = None,
     ) -> None:
-        self._session = _PlainSession(credentials or Credentials())
-        if public_only:
-            self._session.mount("http://", _PublicAdapter())
-            self._session.mount("https://", _PublicAdapter())
-        self._session.headers["User-Agent"] = user_agent
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._socket_timeout = socket_timeout
+        self._credentials = credentials or Credentials()
+        self._connections = Connections(self._credentials, public_only=public_only)
+        self._headers = {"User-Agent": user_agent, "Accept": "*/*"}
+        self._timeout = urllib3.Timeout(connect=min(CONNECT, socket_timeout), read=socket_timeout)
         self.usage = Usage()
 
     def close(self) -> None:
         """Close idle connections."""
-        self._session.close()
+        self._connections.close()
 
     def get(
         self, url: str, *, limit: int, deadline: Deadline, etag: str | None = None, accept: str | None = None
@@ -186,8 +111,9 @@ class Transport:
             headers["If-None-Match"] = etag
 
         def work(cancelled: threading.Event) -> Body:
-            with self._open(url, headers) as response:
-                if response.status_code == _NOT_MODIFIED:
+            with contextlib.closing(self._open(url, headers)) as response:
+                if response.status == _NOT_MODIFIED:
+                    self._let_go(response)
                     return Body(b"", etag, not_modified=True)
                 parts = bytearray()
                 for chunk in self._chunks(response, url, limit, cancelled):
@@ -222,7 +148,7 @@ class Transport:
 
         def work(cancelled: threading.Event) -> None:
             response, start = self._open_at(url, offset if offset < limit else 0)
-            with response:
+            with contextlib.closing(response):
                 if begin is not None and not cancelled.is_set():
                     begin(start)
                 for chunk in self._chunks(response, url, limit, cancelled, start):
@@ -230,55 +156,86 @@ class Transport:
 
         within(deadline, url, work)
 
-    def _open_at(self, url: str, offset: int) -> tuple[requests.Response, int]:
+    def _open_at(self, url: str, offset: int) -> tuple[urllib3.BaseHTTPResponse, int]:
         """A response, and the offset at which its body begins."""
         plain = {"Accept-Encoding": "identity"}
         if offset > 0:
             response = self._open(url, {**plain, "Range": f"bytes={offset}-"})
-            if response.status_code == _OK:
+            if response.status == _OK:
                 return response, 0
             if continues(response, offset):
                 return response, offset
             response.close()  # another part than was asked for, or none: the whole instead
         return self._open(url, plain), 0
 
-    def _open(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+    def _open(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         """A response whose status answers these headers and whose body is not read yet; redirects followed."""
         target = url
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._send(target, headers)
-            if response.status_code not in _REDIRECTS:
-                check_status(response, target, headers)
-                return response
-            location = response.headers.get("Location", "")
-            response.close()
-            target = redirected(target, location)
+            response, authorised = self._send(target, headers)
+            try:
+                if response.status not in _REDIRECTS:
+                    check_status(response, target, headers, authorised=authorised)
+                    return response
+                target = redirected(target, response.headers.get("Location", ""))
+            except FetchError:
+                self._let_go(response)
+                raise
+            self._let_go(response)
         raise FetchError(
             f"{shown(url)}: more than {_MAX_REDIRECTS} redirects", hint="Configure the final URL."
         )
 
-    def _send(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+    def _send(self, url: str, headers: Mapping[str, str]) -> tuple[urllib3.BaseHTTPResponse, bool]:
+        """A response, and whether the request carried what authorises it. Nothing but what stands here is sent: no netrc, no cookies."""
         self.usage.requests += 1
+        sent = {**self._headers, **headers}
         try:
-            response = self._session.get(
-                url, headers=dict(headers), stream=True, timeout=self._socket_timeout, allow_redirects=False
+            target = prepared(url)
+            value = self._credentials.header_for(target)  # judged by the URL that is connected to
+            if value is not None:
+                sent[_AUTHORIZATION] = value
+            route = self._connections.route(target)
+            response = route.pool.urlopen(
+                "GET",
+                _whole(target) if route.forwarded else _path(target),
+                headers=sent,
+                timeout=self._timeout,
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                preload_content=False,
+                decode_content=False,
             )
-        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as e:
-            asked = getattr(e, "request", None)
-            if asked is not None:  # who reports errors with all that hangs on them shall find no token there
-                asked.headers.pop(_AUTHORIZATION, None)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as e:
             raise FetchError(f"{shown(url)}: {cause_of(e)}", hint="Check the URL and the network.") from e
-        return response
+        return response, value is not None
+
+    def _let_go(self, response: urllib3.BaseHTTPResponse) -> None:
+        """Be done with a response whose body says nothing; a short one is read, so that its connection can be used again."""
+        length = response.headers.get("Content-Length", "")
+        short = length.isdecimal() and int(length) <= _LONGEST_REST and not response.chunked
+        try:
+            if short or response.status == _NOT_MODIFIED:
+                self.usage.bytes += len(response.read(_LONGEST_REST, decode_content=False))
+        except (urllib3.exceptions.HTTPError, OSError, ValueError):
+            pass  # it was not wanted anyway
+        finally:
+            response.close()
 
     def _chunks(
-        self, response: requests.Response, url: str, limit: int, cancelled: threading.Event, start: int = 0
+        self,
+        response: urllib3.BaseHTTPResponse,
+        url: str,
+        limit: int,
+        cancelled: threading.Event,
+        start: int = 0,
     ) -> Iterator[bytes]:
         """The decoded body. `read1` returns what has arrived, so that a drip cannot hold the deadline up."""
         received = 0
-        raw = response.raw
         try:
             while not cancelled.is_set():
-                chunk = raw.read1(_CHUNK, decode_content=True)
+                chunk = response.read1(_CHUNK, decode_content=True)
                 if not chunk or cancelled.is_set():  # the caller has given up: leave its sink alone
                     break
                 received += len(chunk)
@@ -287,7 +244,19 @@ class Transport:
                         f"{shown(url)}: the body is longer than the {limit} bytes allowed; reading stopped there"
                     )
                 yield chunk
-        except (urllib3.exceptions.HTTPError, requests.RequestException, OSError) as e:
+        except (urllib3.exceptions.HTTPError, OSError) as e:
             raise FetchError(f"{shown(url)}: the body broke off: {cause_of(e)}", hint="Try again.") from e
         finally:
             self.usage.bytes += received
+
+
+def _path(url: str) -> str:
+    """What is asked of the host itself: path and query."""
+    parts = urlsplit(url)
+    return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+
+
+def _whole(url: str) -> str:
+    """What a proxy is asked for: all but credentials and fragment."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()

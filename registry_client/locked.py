@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from registry_client.digest import Digest
-from registry_client.errors import DigestError, ExpiredError, FetchError, NotFoundError, YankedError
+from registry_client.errors import (
+    DigestError,
+    ExpiredError,
+    FetchError,
+    NotFetchedError,
+    NotFoundError,
+    YankedError,
+)
+from registry_client.layout import manifest_path, plugin_folders
 from registry_client.models.blocks import BlockAction
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.roles import named_digest
@@ -17,7 +25,9 @@ from registry_client.signed import parse_manifest, verify_pinned
 from registry_client.status import Use, blocks_of
 
 if TYPE_CHECKING:
+    from registry_client.models.index import IndexLine
     from registry_client.reader import Reader
+    from registry_client.resolve import VersionInfo
     from registry_client.session import Session
     from registry_client.signed import VerifiedManifest
 
@@ -37,7 +47,7 @@ def fetch_pinned(
         session.settings.on_warning(f"{e}; fetching {plugin_id} {version} as the lock pins it")
         return _without_index(session, plugin_id, version, payload_digest)
     try:
-        infos = session.retrying(lambda: reader.versions(plugin_id))
+        infos = session.retrying(lambda: reader.versions(plugin_id, lambda infos: _line(infos, version)))
     except (
         FetchError
     ) as e:  # what is current is known, so it must be had: who withholds blocks.json lifts no block
@@ -73,8 +83,25 @@ def _without_index(
         if block.action is not BlockAction.HIDE:
             raise YankedError(f"{plugin_id} {version} is blocked ({block.action}): {block.reason}")
         session.settings.on_warning(f"{plugin_id} {version} is hidden: {block.reason}")
-    path = f"plugins/{plugin_id}/{version}/manifest.json"
+    plain, fanned = (manifest_path(folder, version) for folder in plugin_folders(plugin_id))
+    try:
+        return _read_pinned(session, plain, payload_digest)
+    except NotFetchedError as absent:
+        try:
+            return _read_pinned(session, fanned, payload_digest)
+        except NotFetchedError:
+            raise absent from None
+
+
+def _read_pinned(session: Session, path: str, payload_digest: Digest) -> VerifiedManifest:
     return verify_pinned(parse_manifest(session.unsigned_file(path, MANIFEST_LIMIT), path), payload_digest)
+
+
+def _line(infos: list[VersionInfo], version: str) -> IndexLine:
+    for info in infos:
+        if info.version == version:
+            return info.line
+    raise NotFoundError(f"no version {version}")
 
 
 def _check_held_blocks(session: Session) -> None:

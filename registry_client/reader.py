@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from registry_client.errors import (
     ConfigError,
@@ -14,14 +15,21 @@ from registry_client.errors import (
     SignatureError,
     VerificationError,
 )
+from registry_client.layout import served_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from registry_client.digest import Digest
     from registry_client.models.blocks import Block
-    from registry_client.models.index import IndexLine
+    from registry_client.models.index import IndexLine, ShardRef
     from registry_client.models.release import Release
     from registry_client.resolve import VersionInfo
+    from registry_client.roles import TrustedView
     from registry_client.session import Session
     from registry_client.signed import PublisherKeys, VerifiedManifest
+
+T = TypeVar("T")
 
 
 class Reader:
@@ -33,38 +41,106 @@ class Reader:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._shard: tuple[bytes, list[Any]] = b"", []
+        self._nodes: dict[tuple[str, Digest], Any] = {}
 
-    def versions(self, plugin_id: str) -> list[VersionInfo]:
+    def versions(
+        self, plugin_id: str, likely: Callable[[list[VersionInfo]], IndexLine] | None = None
+    ) -> list[VersionInfo]:
         """All versions of a plugin, oldest first, as they stand now.
+
+        Args:
+            plugin_id: the plugin.
+            likely: which version's manifest will be asked for next, if the versions stand as their lines and
+                releases say; may raise RegistryError. Nothing is believed of that: it only says what may be fetched ahead.
 
         Raises:
             NotFoundError: no such plugin. RollbackError: a release is older than one seen before.
         """
-        from registry_client.shards import find_shard, shard_lines  # noqa: PLC0415
-
         view = self._session.view()
-        path = find_shard(plugin_id, lambda candidate: view.find(candidate) is not None)
-        lines = shard_lines(self._rows(path), path, plugin_id) if path else []
+        lines = self._lines(view, plugin_id)
         if not lines:
             raise NotFoundError(
                 f"{self._session.urls[0]} has no plugin {plugin_id!r}", hint="Look for it: 'plugin search'."
             )
         blocks = self._session.statements.blocks()
+        self._ask_for_next(view, lines, blocks, likely)
         releases = [self._release(line) for line in lines]
         self._check_revisions(plugin_id, lines, releases)
         return [self._info(line, release, blocks) for line, release in zip(lines, releases, strict=True)]
 
-    def _rows(self, path: str) -> list[Any]:
-        """The raw lines of a shard. The last one is kept: who reads many plugins reads them shard by shard."""
-        from registry_client.shards import read_shard  # noqa: PLC0415
+    def _lines(self, view: TrustedView, plugin_id: str) -> list[IndexLine]:
+        """The lines of a plugin; none where the index has none."""
+        from registry_client import shards  # noqa: PLC0415
 
-        data = self._session.target(path)
-        known, rows = self._shard
-        if data != known:
-            rows = read_shard(data, path)
-            self._shard = data, rows
-        return rows
+        path = shards.find_shard(plugin_id, lambda candidate: view.find(candidate) is not None)
+        top = view.find(path) if path else None
+        if top is None:
+            return []
+        self._ask_beside(view, plugin_id)
+        node = self._node(top.path, top.digest, lambda: shards.read_node(self._session.read(top), top.path))
+        if not isinstance(node, shards.Directory):
+            return shards.shard_lines(node, top.path, plugin_id)
+        ref = node.find(plugin_id)
+        if ref is None:
+            return []
+        below = shards.shard_path(ref.bits)
+        rows = self._node(below, ref.digest, lambda: shards.read_shard(self._below(below, ref), below))
+        return shards.shard_lines(rows, below, plugin_id)
+
+    def _below(self, path: str, ref: ShardRef) -> bytes:
+        """The bytes of a shard that a directory names."""
+        return self._session.file(served_path(path, ref.digest), digest=ref.digest, size=ref.size)
+
+    def _node(self, path: str, digest: Digest, read: Callable[[], T]) -> T:
+        """A shard or a directory, read once. The last two are kept: who reads many plugins reads them shard by shard."""
+        known: T | None = self._nodes.get((path, digest))
+        if known is None:
+            known = read()
+            self._nodes = {**dict(list(self._nodes.items())[-1:]), (path, digest): known}
+        return known
+
+    # -- what is fetched before it is needed ---------------------------------------------------------------------
+
+    def _ask_beside(self, view: TrustedView, plugin_id: str) -> None:
+        """Begin to fetch, beside the index, the blocks and the publisher whose id the plugin's begins with."""
+        session = self._session
+        blocks = session.statements.blocks_wanted()
+        publisher = _guess_publisher(view.publishers, plugin_id)
+        for ref in (blocks, view.find(f"publishers/{publisher}.json") if publisher else None):
+            if ref is not None and not session.statements.knows(ref):
+                session.read_ahead(ref)
+
+    def _ask_for_next(
+        self,
+        view: TrustedView,
+        lines: list[IndexLine],
+        blocks: tuple[Block, ...],
+        likely: Callable[[list[VersionInfo]], IndexLine] | None,
+    ) -> None:
+        """Where a publisher is still to be fetched: begin that, and with it the manifest that will probably be wanted."""
+        session = self._session
+        named = (view.find(f"publishers/{name}.json") for name in {line.publisher for line in lines})
+        missing = [
+            ref
+            for ref in named
+            if ref is not None and not session.statements.knows(ref) and not session.at_hand(ref)
+        ]
+        for ref in missing:
+            session.read_ahead(ref)
+        if missing and likely is not None:
+            with contextlib.suppress(RegistryError):
+                manifest = likely([self._claimed(line, blocks) for line in lines]).manifest
+                session.ahead(manifest.path, digest=manifest.digest, size=manifest.size)
+
+    def _claimed(self, line: IndexLine, blocks: tuple[Block, ...]) -> VersionInfo:
+        """How a version stands if its release is what it claims to be."""
+        from registry_client.signed import parse_embedded_release  # noqa: PLC0415
+
+        if line.release is None:
+            return self._info(line, None, blocks)
+        return self._info(line, parse_embedded_release(line.release, f"release of {line.id}").model, blocks)
+
+    # -- how versions stand --------------------------------------------------------------------------------------
 
     def _info(
         self, line: IndexLine, release: Release | RegistryError | None, blocks: tuple[Block, ...]
@@ -166,3 +242,12 @@ class Reader:
                     hint="The index was not made by an honest registrar. Tell the registry's maintainers.",
                 )
         return verified
+
+
+def _guess_publisher(publishers: Collection[str], plugin_id: str) -> str | None:
+    """Whose plugin it probably is: of the publisher with the longest id that the plugin's begins with, or of the only one."""
+    if len(publishers) == 1:
+        return next(iter(publishers))
+    return next(
+        (plugin_id[:end] for end in range(len(plugin_id), 0, -1) if plugin_id[:end] in publishers), None
+    )

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tuf.api.metadata import Targets
@@ -111,6 +113,12 @@ class TrustedView:
         custom = info.custom if isinstance(info.custom, dict) else {}
         return TargetRef(path, info.length, digest, served_path(path, digest), role.version, custom)
 
+    @cached_property
+    def publishers(self) -> frozenset[str]:
+        """Ids of the publishers that the maintainers have signed."""
+        paths = (PurePosixPath(path) for path in self._targets["targets"].targets)
+        return frozenset(path.stem for path in paths if path.parts[:-1] == ("publishers",))
+
     def _holders(self, path: str) -> Iterator[Targets]:
         """Who may name a target, in TUF's order: `targets`, then those of the known roles to which it delegates the path."""
         top = self._targets["targets"]
@@ -198,7 +206,7 @@ def hinted_versions(timestamp: bytes) -> dict[str, int]:
     """
     try:
         signed = json.loads(timestamp)["signed"]
-        named = {"snapshot": signed["meta"]["snapshot.json"]["version"], **signed[VERSIONS]}
+        named = {**signed[VERSIONS], "snapshot": signed["meta"]["snapshot.json"]["version"]}
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     return {

@@ -21,7 +21,9 @@ from registry_client.errors import (
     RollbackError,
     VerificationError,
 )
-from registry_client.hosts import AllHostsFailedError, Hosts, new_deadline
+from registry_client.flights import Flights
+from registry_client.fresh import fresh_view, is_fresh
+from registry_client.hosts import AllHostsFailedError, Hosts, Memory, new_deadline
 from registry_client.keys import refuse_dev_keys
 from registry_client.statements import Statements
 from registry_client.store import Directories, Store, View
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from registry_client.credentials import Credentials
-    from registry_client.hosts import Fetcher, Received
+    from registry_client.deadline import Part
+    from registry_client.downloads import Received
+    from registry_client.health import Health
+    from registry_client.hosts import Fetcher
     from registry_client.http import Body
     from registry_client.trust import TargetRef, Trust, TrustedView
 
@@ -96,7 +101,9 @@ class Session:
         self._view: TrustedView | None = None
         self._checked_at = float("-inf")
         self._not_before = float("-inf")
-        self._hosts = Hosts(self.urls, self._mirrors, transport, credentials)
+        memory = Memory(lambda: settings.clock().timestamp(), self.store)
+        self._hosts = Hosts(self.urls, self._mirrors, transport, credentials, memory)
+        self._flights: Flights[bytes] = Flights()
         self.statements = Statements(
             self.find,
             self.read,
@@ -109,6 +116,11 @@ class Session:
     def root_digest(self) -> Digest:
         """The digest of the pinned root."""
         return self._root_digest
+
+    @property
+    def checked_at(self) -> float:
+        """When a host was asked for the state in use, seconds since 1970."""
+        return self._checked_at
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -183,16 +195,16 @@ class Session:
             return self._refresh(force=True)
 
     def _fresh(self, checked_at: float, now: datetime) -> bool:
-        return 0 <= now.timestamp() - checked_at < self.settings.ttl
+        return is_fresh(checked_at, now.timestamp(), self.settings.ttl)
 
     def _refresh(self, *, force: bool) -> Refreshed:
         """Every host in turn, then last-good state while it is unexpired. Called under both locks."""
         first = self._view is None and not (self.store.metadata / "timestamp.json").exists()
         deadline = new_deadline(self.settings.timeout)
 
-        def attempt(url: str) -> tuple[str, TrustedView]:
+        def attempt(url: str, part: Part) -> tuple[str, TrustedView]:
             def get(target: str, limit: int, etag: str | None) -> Body:
-                return self.transport.get(target, limit=limit, deadline=deadline, etag=etag)
+                return self.transport.get(target, limit=limit, deadline=part, etag=etag)
 
             return url, self._trust().online(url, get)
 
@@ -277,15 +289,14 @@ class Session:
 
     def cached_catalogue(self) -> bytes | None:
         """registry.json as verified within the TTL, without TUF or network; None if that cannot be said."""
-        view = self.store.read_view()
-        now = self.settings.clock()
-        if (
-            view is None
-            or view.root != self._root_digest
-            or not self._fresh(view.checked_at, now)
-            or now.timestamp() >= view.expires
-            or (view.dev_keys and not self.settings.allow_dev_keys)
-        ):
+        view = fresh_view(
+            self.store,
+            self._root_digest,
+            now=self.settings.clock().timestamp(),
+            ttl=self.settings.ttl,
+            allow_dev_keys=self.settings.allow_dev_keys,
+        )
+        if view is None:
             return None
         return self.store.read_object(Digest(view.catalogue))
 
@@ -304,6 +315,10 @@ class Session:
         """The bytes of a TUF target; raises as `file` does."""
         return self.file(ref.served_path, digest=ref.digest, size=ref.size)
 
+    def read_ahead(self, ref: TargetRef) -> None:
+        """Begin to fetch a TUF target, as `ahead` does."""
+        self.ahead(ref.served_path, digest=ref.digest, size=ref.size)
+
     def target(self, path: str) -> bytes:
         """The bytes of a TUF target by its path; raises as `find` and `read` do."""
         return self.read(self.find(path))
@@ -311,14 +326,28 @@ class Session:
     def file(self, path: str, *, digest: Digest, size: int) -> bytes:
         """A file below the base URL whose digest and size are signed: from the cache, else from a host.
 
+        Threads that want the same file share one fetch.
+
         Raises:
             NotFetchedError: no host has it. FetchError: none answered. DigestError: none has the right bytes.
         """
         data = self.store.read_object(digest)
-        if data is None:
-            data = self._hosts.get_signed(path, digest=digest, size=size, timeout=self.settings.timeout)
+        if data is None or len(data) != size:
+            data = self._flights.get((digest, size), lambda: self._fetch(path, digest, size))
             self.store.write_object(digest, data)
         return data
+
+    def ahead(self, path: str, *, digest: Digest, size: int) -> None:
+        """Begin to fetch a file that `file` will probably be asked for; nothing where it is cached or under way."""
+        if not self.store.has_object(digest):
+            self._flights.ahead((digest, size), lambda: self._fetch(path, digest, size))
+
+    def at_hand(self, ref: TargetRef) -> bool:
+        """Whether a target is cached, or was asked for already."""
+        return (ref.digest, ref.size) in self._flights or self.store.has_object(ref.digest)
+
+    def _fetch(self, path: str, digest: Digest, size: int) -> bytes:
+        return self._hosts.get_signed(path, digest=digest, size=size, timeout=self.settings.timeout)
 
     def unsigned_file(self, path: str, limit: int) -> bytes:
         """A file whose bytes the caller will compare with a digest it holds itself."""
@@ -365,6 +394,10 @@ class Session:
     def hosts(self) -> tuple[str, ...]:
         """Configured URLs, then the policy's mirrors as far as they are known."""
         return self._hosts.all()
+
+    def health(self) -> Health:
+        """What this machine remembers of the hosts: it decides in which order they are asked, and nothing else."""
+        return self._hosts.memory.health(anew=True)
 
     def _mirrors(self) -> tuple[str, ...]:
         policy = self.statements.cached_policy()

@@ -1,23 +1,28 @@
 """Which index shard holds a plugin, and what stands in it. Pure.
 
-A plugin stands where the bits of sha256 of its id without `-` and `_` lead: so ids that only differ in these, of which there may be one, share a
-shard. Shards of up to 9 bits are TUF targets, at most 512. One of 9 bits that would be over 64 KiB is a directory instead, which names those below it with digest and size.
+A plugin stands where the bits of sha256 of its id without `-` and `_` lead: so ids that only differ in these, of which there may be one,
+share a shard. Shards of up to 9 bits are TUF targets, at most 512. One of 9 bits that would be over 64 KiB is a directory instead, which
+names those below it with digest and size; `publisher.registrar.sharding` makes them.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry_client.errors import DocumentError, Problem
 from registry_client.jsontext import KIB, dump_line, parse_json
-from registry_client.models.base import problems_of
-from registry_client.models.index import MAX_BITS, SHARD_LIMIT, TOP_BITS, IndexLine
+from registry_client.models.base import problems_of, validate
+from registry_client.models.index import MAX_BITS, SHARD_LIMIT, TOP_BITS, IndexDirectory, IndexLine
 from registry_client.names import container_name, parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from registry_client.models.index import ShardRef
+
+_DIRECTORY = "index-directory"
 SPLIT_ABOVE = 64 * KIB
 
 
@@ -59,7 +64,57 @@ def read_shard(data: bytes, where: str) -> list[Any]:
     Raises:
         DocumentError: not a shard.
     """
+    return _rows(parse_json(data, limit=SHARD_LIMIT, where=where), where)
+
+
+def read_node(data: bytes, where: str) -> list[Any] | Directory:
+    """What a TUF target of the index holds: the lines of a shard as raw JSON, or what is in a directory.
+
+    Args:
+        data: its bytes, verified.
+        where: its path as a TUF target, which says its bits.
+
+    Raises:
+        DocumentError: neither, or not a directory of that place.
+    """
     raw = parse_json(data, limit=SHARD_LIMIT, where=where)
+    return _directory(data, where) if raw.get("kind") == _DIRECTORY else _rows(raw, where)
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The shards that one of 9 bits was split into, by their bits."""
+
+    shards: Mapping[str, ShardRef]
+
+    def find(self, plugin_id: str) -> ShardRef | None:
+        """The shard with the longest prefix of this id, or None: no such plugin."""
+        full = bits_of(plugin_id)
+        found = (self.shards.get(full[:length]) for length in range(MAX_BITS, TOP_BITS, -1))
+        return next((ref for ref in found if ref is not None), None)
+
+
+def _directory(data: bytes, where: str) -> Directory:
+    """A directory whose bits are those of its path, and whose shards are below it, sorted, none within another."""
+    document: IndexDirectory = validate(IndexDirectory, data, where)
+    if where != shard_path(document.bits):
+        raise DocumentError(where, [Problem("$.bits", f"{document.bits}: another directory's")])
+    previous = ""
+    for number, ref in enumerate(document.shards):
+        problem = ""
+        if not ref.bits.startswith(document.bits):
+            problem = "is not below this directory"
+        elif previous and ref.bits.startswith(previous):
+            problem = f"is within {previous}, which stands here too"
+        elif ref.bits < previous:
+            problem = "is not in its order"
+        if problem:
+            raise DocumentError(where, [Problem(f"$.shards[{number}].bits", f"{ref.bits} {problem}")])
+        previous = ref.bits
+    return Directory({ref.bits: ref for ref in document.shards})
+
+
+def _rows(raw: dict[str, Any], where: str) -> list[Any]:
     rows = raw.get("lines")
     if raw.get("kind") != "index" or raw.get("schemaVersion") != 1 or not isinstance(rows, list):
         raise DocumentError(

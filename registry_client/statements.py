@@ -46,7 +46,7 @@ class Statements:
         self._store = store
         self._lock_timeout = lock_timeout
         self._allow_dev_keys = allow_dev_keys
-        self._parsed: dict[Digest, object] = {}
+        self._parsed: dict[tuple[str, Digest], object] = {}
 
     def blocks(self) -> tuple[Block, ...]:
         """The blocks in force; remembered, because they do not expire for those who hold them."""
@@ -55,7 +55,7 @@ class Statements:
         ref = self._find("blocks.json")
         held = self._store.read_blocks()
         data = held.data if held is not None and Digest.of(held.data) == ref.digest else self._read(ref)
-        blocks = self._once(data, lambda: parse_blocks(data, "blocks.json").blocks)
+        blocks = self._once(ref.path, ref.digest, lambda: parse_blocks(data, "blocks.json").blocks)
         self._store.write_blocks(HeldBlocks(ref.role_version, data), self._lock_timeout)
         return blocks
 
@@ -68,13 +68,15 @@ class Statements:
 
     def policy(self) -> Policy:
         """The registry's policy."""
-        return self._policy(self._read(self._find("policy.json")))
+        ref = self._find("policy.json")
+        return self._policy(ref.digest, self._read(ref))
 
     def cached_policy(self) -> Policy | None:
         """The policy as it was last verified, without asking a host; None if it was never needed."""
         view = self._store.read_view()
-        data = self._store.read_object(Digest(view.policy)) if view is not None else None
-        return None if data is None else self._policy(data)
+        digest = Digest(view.policy) if view is not None else None
+        data = self._store.read_object(digest) if digest is not None else None
+        return None if digest is None or data is None else self._policy(digest, data)
 
     def publisher(self, publisher_id: str) -> PublisherKeys:
         """A publisher's keys.
@@ -89,19 +91,32 @@ class Statements:
             ref = self._find(path)
         except NotFoundError as e:
             raise VerificationError(f"{path}: the maintainers have signed no such publisher") from e
-        data = self._read(ref)
-        keys = self._once(data, lambda: parse_publisher(data, path))
-        current = [key.model_dump() for key in keys.publisher.keys.values()]
-        refuse_dev_keys(current, path, allowed=self._allow_dev_keys)
-        return keys
 
-    def _policy(self, data: bytes) -> Policy:
+        def parse() -> PublisherKeys:
+            keys = parse_publisher(self._read(ref), path)
+            current = [key.model_dump() for key in keys.publisher.keys.values()]
+            refuse_dev_keys(current, path, allowed=self._allow_dev_keys)
+            return keys
+
+        return self._once(path, ref.digest, parse)
+
+    def knows(self, ref: TargetRef) -> bool:
+        """Whether a publisher's document was read already."""
+        return (ref.path, ref.digest) in self._parsed
+
+    def blocks_wanted(self) -> TargetRef | None:
+        """What is to be fetched for `blocks`; None where this machine has the blocks in force."""
+        ref = self._find("blocks.json")
+        held = self._store.read_blocks()
+        return None if held is not None and Digest.of(held.data) == ref.digest else ref
+
+    def _policy(self, digest: Digest, data: bytes) -> Policy:
         from registry_client.signed import parse_policy  # noqa: PLC0415
 
-        return self._once(data, lambda: parse_policy(data, "policy.json"))
+        return self._once("policy.json", digest, lambda: parse_policy(data, "policy.json"))
 
-    def _once(self, data: bytes, parse: Callable[[], T]) -> T:
-        digest = Digest.of(data)
-        if digest not in self._parsed:
-            self._parsed[digest] = parse()
-        return self._parsed[digest]  # type: ignore[return-value]
+    def _once(self, path: str, digest: Digest, parse: Callable[[], T]) -> T:
+        """What `parse` gives, once for each document: bytes of one digest are the same bytes."""
+        if (path, digest) not in self._parsed:
+            self._parsed[path, digest] = parse()
+        return self._parsed[path, digest]  # type: ignore[return-value]

@@ -1,7 +1,8 @@
 """Directories on this machine: state that must not be lost, and a cache that may be.
 
 State: TUF metadata, the blocks last seen, the highest release revisions seen, the installation id.
-Cache: verified bytes by digest, checked again at each read. Every write goes to a temporary file and is renamed.
+Cache: verified bytes by digest, checked again at each read; what is remembered of the hosts. Every write goes to a temporary file and
+is renamed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import tempfile
@@ -24,8 +24,12 @@ from registry_client.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from registry_client.health import Health
+
 APP = "plugin-registry"
 _INSTALL_ID_TIMEOUT = 10.0
+_HOSTS = "hosts.json"
+_NO_TIME = 1e15  # seconds; a time is nowhere near
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -144,6 +148,10 @@ class Store:
             return None
         return data if Digest.of(data) == digest else None
 
+    def has_object(self, digest: Digest) -> bool:
+        """Whether bytes are cached under this digest; `read_object` says whether they are sound."""
+        return self._object(digest).exists()
+
     def write_object(self, digest: Digest, data: bytes) -> None:
         """Cache bytes whose digest was checked. A cache that cannot be written is no error."""
         with contextlib.suppress(OSError):
@@ -151,6 +159,26 @@ class Store:
 
     def _object(self, digest: Digest) -> Path:
         return self.cache / digest.hex[:2] / digest.hex
+
+    def read_health(self) -> Health:
+        """What is remembered of the hosts; nothing where the file is damaged, too long or from another version."""
+        from registry_client.health import LARGEST_FILE, parse_health  # noqa: PLC0415  (only where a host is asked)
+
+        try:
+            with (self.cache / _HOSTS).open("rb") as file:
+                return parse_health(file.read(LARGEST_FILE + 1))
+        except OSError:
+            return parse_health(b"")
+
+    def write_health(self, health: Health) -> bool:
+        """Remember the health of the hosts, and say whether it could be written. Of processes that write at once, the last counts."""
+        from registry_client.health import dump_health  # noqa: PLC0415
+
+        try:
+            write_atomic(self.cache / _HOSTS, dump_health(health))
+        except OSError:
+            return False
+        return True
 
     def read_view(self) -> View | None:
         """What the last refresh found, or None."""
@@ -277,7 +305,7 @@ def _check_view(view: View) -> View:
     for digest in (view.root, view.catalogue, view.policy):
         Digest(digest)
     times = (view.checked_at, view.not_before, view.expires)
-    if not all(type(time) in {int, float} and math.isfinite(time) for time in times):
+    if not all(type(time) in {int, float} and -_NO_TIME < time < _NO_TIME for time in times):
         raise ValueError("expected times")
     if not isinstance(view.dev_keys, bool) or not isinstance(view.source, str):
         raise TypeError("expected true or false, and a text")

@@ -80,9 +80,9 @@ class Link(Enum):
 class _Fetcher(FetcherInterface):
     """Gives python-tuf bytes through a function; the timestamp conditionally, and what comes next before it is asked for.
 
-    python-tuf asks for one file after the other and verifies each before the next. Two waves go ahead of it: the timestamp with the next root,
-    and with the timestamp's answer all roles whose version it says has changed. Nothing of it is trusted more: python-tuf asks
-    in its own order, is given the bytes that are there, within its own limits, and whatever was fetched in vain is dropped.
+    python-tuf asks for one file after the other and verifies each before the next. Two waves go ahead of it: the timestamp with the next
+    root, and with the timestamp's answer all roles whose version it says has changed. Nothing of it is trusted more: python-tuf asks in its
+    own order, is given the bytes that are there, within its own limits, and whatever was fetched in vain is dropped.
 
     Attributes:
         unchanged: whether a host answered that its timestamp is the cached one.
@@ -125,7 +125,9 @@ class _Fetcher(FetcherInterface):
         timestamp = f"{url.rpartition('/')[0]}{_TIMESTAMP}"
         self._ahead(timestamp, _LIMITS.timestamp_max_length, self._cached(timestamp)[1])
         data = self._bounded(url, max_length, None).data
-        self._flights.forget(timestamp)  # it may be older than this root, and signed with keys of the one before
+        self._flights.forget(
+            timestamp
+        )  # it may be older than this root, and signed with keys of the one before
         return data
 
     def _timestamp(self, url: str, max_length: int) -> bytes:
@@ -147,9 +149,7 @@ class _Fetcher(FetcherInterface):
         for role, version in hinted_versions(timestamp).items():
             held = read_role(self._metadata_dir, role)
             if held is None or held.version != version:
-                limit = (
-                    _LIMITS.snapshot_max_length if role == "snapshot" else _LIMITS.targets_max_length
-                )
+                limit = _LIMITS.snapshot_max_length if role == "snapshot" else _LIMITS.targets_max_length
                 self._ahead(f"{folder}/{version}.{role}.json", limit, None)
 
     def _ahead(self, url: str, limit: int, etag: str | None) -> None:

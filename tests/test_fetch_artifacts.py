@@ -17,8 +17,9 @@ from support.httpd import EVERY_PATH, Fault, FaultServer
 from support.world import World
 
 from registry_client.digest import Digest
+from registry_client.downloads import Received
 from registry_client.errors import DigestError, FetchError, InstallError, NotFetchedError
-from registry_client.hosts import Hosts, Received
+from registry_client.hosts import Hosts
 from registry_client.http import Transport
 from registry_client.installer.archives.fetch import Job, fetch_artifacts, has_archive, open_part
 

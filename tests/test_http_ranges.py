@@ -11,8 +11,9 @@ from support.fetching import DATA, FILES, LIMIT
 from support.httpd import Fault, FaultServer
 
 from registry_client.digest import Digest
+from registry_client.downloads import Received
 from registry_client.errors import DigestError, FetchError, TooLargeError
-from registry_client.hosts import Hosts, Received
+from registry_client.hosts import Hosts
 from registry_client.http import Deadline, Transport
 
 if TYPE_CHECKING:

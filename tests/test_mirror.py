@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.maintainers import Kept, make_registry
 from support.mini_registry import serve
+from support.mirrored import copy_of, publish, run
+from support.mirrored import newest as newest_at
 
 from publisher.cli.main import main
-from publisher.maintain import mirror as module
-from publisher.maintain.mirror import mirror, served_paths
-from publisher.tree import DirTree, Tree, write_changes
-from registry_client.errors import ConfigError
+from publisher.mirror import folder as module
+from publisher.mirror.folder import Folder
+from publisher.mirror.kinds import write_order
+from publisher.mirror.opening import open_place
+from publisher.mirror.place import OWN
+from publisher.mirror.run import Copied, Options, Source
+from publisher.mirror.run import mirror as run_mirror
+from publisher.mirror.served import served_paths
+from publisher.tree import DirTree, write_changes
+from registry_client.bundle import BUNDLE_PATH
+from registry_client.errors import ConfigError, PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -33,22 +44,22 @@ def kept(tmp_path: Path) -> Kept:
     return kept
 
 
-def publish(kept: Kept, version: str) -> None:
-    """The registry's next state."""
-    kept.pass_time(hours=1)
-    kept.write_manifest("calendar", version, "acme")
-    kept.register()
+def mirror(folder: Path, source: Path, kept: Kept | None = None, grace: timedelta = timedelta(0)) -> Copied:
+    """One run into a folder."""
+    now = kept.now if kept else Kept(source, {}).now
+    return run(open_place(str(folder), source, {}, wait=0), source, now, grace=grace)
 
 
 def newest(kept: Kept, folder: Path, home: Path) -> str:
     """What a fresh host reads from a mirror."""
     with serve(folder) as url:
-        return str(kept.client(url, home).resolve("calendar").manifest.model.version)
+        return newest_at(kept, url, home)
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Everything in a folder, by path."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    """Everything in a folder, by path, but what runs remember."""
+    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    return {path: file.read_bytes() for path, file in found.items() if not path.startswith(OWN)}
 
 
 def test_hosts_read_a_mirror(kept: Kept, tmp_path: Path) -> None:
@@ -59,8 +70,9 @@ def test_hosts_read_a_mirror(kept: Kept, tmp_path: Path) -> None:
     assert set(done.written) == set(copied)
     tops = {path.split("/")[0] for path in copied}
     assert tops == {
-        "blocks.json", "metadata", "plugins", "policy.json", "publishers", "registry.json", "schema", "targets",
+        "blocks.json", "bundle", "metadata", "plugins", "policy.json", "publishers", "registry.json", "schema", "targets",
     }  # fmt: skip
+    del copied[BUNDLE_PATH]
     assert all((kept.folder / path).read_bytes() == data for path, data in copied.items())
     assert newest(kept, folder, tmp_path / "home") == "1.0.0"
 
@@ -79,7 +91,7 @@ def test_a_mirror_follows(kept: Kept, tmp_path: Path) -> None:
     assert done.written[-1] == "metadata/timestamp.json"
     assert done.deleted
     assert not [path for path in done.deleted if (kept.folder / path).exists()]
-    assert set(files(folder)) == {*served_paths(DirTree(kept.folder)), "CNAME"}
+    assert set(files(folder)) == {*served_paths(DirTree(kept.folder)), BUNDLE_PATH, "CNAME"}
     assert newest(kept, folder, tmp_path / "home") == "1.2.0"
 
 
@@ -117,22 +129,16 @@ def test_no_reader_meets_a_gap(kept: Kept, tmp_path: Path, monkeypatch: pytest.M
     assert files(half) == files(folder)
 
 
-def test_a_registry_that_changes_meanwhile(
-    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_registry_that_changes_meanwhile(kept: Kept, tmp_path: Path) -> None:
     """The new timestamp is not taken over the old files, so hosts go on with the state before."""
     folder = tmp_path / "mirror"
     mirror(folder, kept.folder)
 
-    def meanwhile(tree: Tree) -> list[str]:
-        found = served_paths(tree)
-        monkeypatch.setattr(module, "served_paths", served_paths)
-        publish(kept, "1.1.0")
-        return found
-
-    monkeypatch.setattr(module, "served_paths", meanwhile)
+    place = open_place(str(folder), kept.folder, {}, wait=0)
+    before = Source(DirTree(kept.folder), "registry")
+    publish(kept, "1.1.0")
     with pytest.raises(ConfigError, match="changed while it was copied"):
-        mirror(folder, kept.folder)
+        run_mirror(place, before, Options(kept.now))
     assert newest(kept, folder, tmp_path / "home") == "1.0.0"
 
 
@@ -176,7 +182,99 @@ def test_a_broken_mirror_is_repaired(kept: Kept, tmp_path: Path) -> None:
     for path in ("metadata/timestamp.json", "registry.json"):
         (folder / path).write_text("{")
     assert mirror(folder, kept.folder).written == ("registry.json", "metadata/timestamp.json")
+    (folder / "metadata" / "1.snapshot.json").unlink()
+    assert mirror(folder, kept.folder).written == ("metadata/1.snapshot.json",)
     assert newest(kept, folder, tmp_path / "home") == "1.0.0"
+
+
+def test_what_is_gone_stays_for_a_while(kept: Kept, tmp_path: Path) -> None:
+    """Readers that arrive late, with the state before, find its files; then they go, what names others first."""
+    folder, week = tmp_path / "mirror", timedelta(days=7)
+    mirror(folder, kept.folder, kept)
+    publish(kept, "1.1.0")
+    kept.pass_time(days=30)
+    publish(kept, "1.2.0")
+    first = mirror(folder, kept.folder, kept, week)
+    before = {*files(folder)} - {*served_paths(DirTree(kept.folder)), BUNDLE_PATH}
+    assert (first.deleted, first.leaving) == ((), len(before))
+    assert before
+    kept.pass_time(days=6.9)
+    assert mirror(folder, kept.folder, kept, week).deleted == ()
+    kept.pass_time(days=0.2)
+    last = mirror(folder, kept.folder, kept, week)
+    assert {*last.deleted} == before
+    assert list(last.deleted) == sorted(before, key=write_order, reverse=True)
+    assert not [path for path in before if (folder / path).exists()]
+
+
+def test_what_comes_back_in_time_is_not_deleted(kept: Kept, tmp_path: Path) -> None:
+    """Its grace begins anew when it goes again."""
+    folder, week, old = tmp_path / "mirror", timedelta(days=7), kept.folder / "schema" / "extra.json"
+    old.write_text("{}")
+    mirror(folder, kept.folder, kept, week)
+    old.unlink()
+    assert mirror(folder, kept.folder, kept, week).leaving == 1
+    kept.pass_time(days=5)
+    old.write_text("{}")
+    assert mirror(folder, kept.folder, kept, week).leaving == 0
+    old.unlink()
+    mirror(folder, kept.folder, kept, week)
+    kept.pass_time(days=5)
+    assert mirror(folder, kept.folder, kept, week).leaving == 1
+    kept.pass_time(days=2)
+    assert mirror(folder, kept.folder, kept, week).deleted == ("schema/extra.json",)
+
+
+def test_two_runs_into_one_folder(kept: Kept, tmp_path: Path) -> None:
+    """One waits for the other; the newer state stays, whole, whichever was first."""
+    old = copy_of(kept, tmp_path / "old")
+    publish(kept, "1.1.0")
+    for round_ in range(5):
+        folder, said = tmp_path / f"mirror-{round_}", []
+        start = threading.Barrier(2)
+
+        def go(source: Path, folder: Path = folder, start: threading.Barrier = start, said: list[str] = said) -> None:
+            start.wait()
+            try:
+                run(Folder(folder, 30), source, kept.now)
+            except ConfigError as e:
+                said.append(e.message)
+
+        threads = [threading.Thread(target=go, args=(source,)) for source in (old.folder, kept.folder)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert all("is at timestamp" in message for message in said)
+        here = files(folder)
+        assert all(here[path] == (kept.folder / path).read_bytes() for path in served_paths(DirTree(kept.folder)))
+
+
+def test_a_run_that_goes_on_is_not_joined(kept: Kept, tmp_path: Path) -> None:
+    """Waiting ends, and says why."""
+    folder = tmp_path / "mirror"
+    with Folder(folder, 0).exclusive(1), pytest.raises(PublishError, match="another run writes"):
+        mirror(folder, kept.folder)
+
+
+def test_a_dry_run_writes_nothing(kept: Kept, tmp_path: Path) -> None:
+    """It says what a run would do; the folder is not even made."""
+    folder = tmp_path / "mirror"
+    would = run(Folder(folder, 0), kept.folder, kept.now, dry_run=True)
+    assert not folder.exists()
+    assert mirror(folder, kept.folder).written == would.written
+
+
+def test_links_are_not_followed(kept: Kept, tmp_path: Path) -> None:
+    """A link in the mirror never leads a write out of it."""
+    folder, outside = tmp_path / "mirror", tmp_path / "outside"
+    mirror(folder, kept.folder)
+    outside.mkdir()
+    shutil.rmtree(folder / "schema")
+    (folder / "schema").symlink_to(outside)
+    with pytest.raises(ConfigError, match="symbolic link"):
+        mirror(folder, kept.folder)
+    assert list(outside.iterdir()) == []
 
 
 def test_the_command(kept: Kept, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

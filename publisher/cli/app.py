@@ -9,6 +9,7 @@ import typer
 from publisher.cli import (
     convert,
     importing,
+    mirror,
     new,
     pack,
     plugins,
@@ -64,7 +65,7 @@ _REGISTRY_COMMANDS: tuple[Callable[..., None], ...] = (
     watch.expiry,
     registry.schema,
     workflows.workflows,
-    workflows.mirror,
+    mirror.mirror,
 )
 for _function in _PLUGIN_COMMANDS:
     command(app, _function.__name__.replace("_", "-"))(_function)

@@ -124,8 +124,11 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         "publisher registry workflows . --check",
     ),
     "registry mirror": (
-        "Copy what is served into a folder.",
+        "Put what is served on object storage or in a folder.",
         "publisher registry mirror _site --from .",
+        "publisher registry mirror s3://acme-plugins/registry --from .",
+        "publisher registry mirror s3://acme-plugins --endpoint https://ACCOUNT.r2.cloudflarestorage.com",
+        "publisher registry mirror gs://acme-plugins/registry --dry-run --json",
     ),
     "policy add-publisher": (
         "Allow a new publisher.",

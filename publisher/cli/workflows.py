@@ -1,4 +1,4 @@
-"""Commands for where a registry is kept and served: workflows, mirror."""
+"""The command for where a registry is kept: workflows."""
 
 from __future__ import annotations
 
@@ -38,26 +38,6 @@ def workflows(
     )
     if check and changed:
         raise typer.Exit(1)
-
-
-def mirror(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The mirror; made if missing.")],
-    source: Annotated[Path, typer.Option("--from", metavar="DIR", help="The registry's folder.")] = Path(),
-    json_output: JsonOption = False,
-) -> None:
-    """Copy what a registry serves into a folder: files first, then the metadata that names them, the timestamp last."""
-    from publisher.maintain.mirror import mirror as run
-
-    done = run(folder, source)
-    emit(
-        {
-            "folder": str(folder),
-            "written": len(done.written),
-            "unchanged": done.unchanged,
-            "deleted": list(done.deleted),
-        },
-        f"{folder}: {len(done.written)} files written, {done.unchanged} unchanged, {len(done.deleted)} deleted",
-    )
 
 
 def installed_version() -> str:

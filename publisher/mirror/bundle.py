@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from publisher.tree import TIMESTAMP
-from registry_client.bundle import BUNDLE_LIMIT, UNPACKED_LIMIT, pack_bundle
+from registry_client.bundle import UNPACKED_LIMIT, pack_bundle
 from registry_client.digest import Digest
 from registry_client.layout import served_path
 
@@ -25,8 +25,8 @@ _CATALOGUE = "registry.json"
 def build_bundle(tree: Tree) -> bytes | None:
     """The bundle of a registry's current state; None where it would be over a limit, or the tree makes no sense.
 
-    Pieces, in this order: what the TUF roles name (blocks, policy, publishers, index shards and directories, the catalogue), the shards that
-    directories name, and for each line of the catalogue its manifest. Metadata is not in it: that is asked for in any case.
+    Pieces, in this order: what the TUF roles name (blocks, policy, publishers, index shards and directories, the catalogue), the shards
+    that directories name, and for each line of the catalogue its manifest. Metadata is not in it: that is asked for in any case.
     """
     try:
         named = dict(_targets(tree))
@@ -34,14 +34,18 @@ def build_bundle(tree: Tree) -> bytes | None:
         for path in [path for path in pieces if path.startswith(_INDEX)]:
             pieces |= _below(tree, pieces[path])
         total, manifests = sum(map(len, pieces.values())), []
+        if total > UNPACKED_LIMIT:
+            return None
         for manifest in _manifests(pieces):
             data = tree.read(manifest)
-            if data is not None:  # a line that is newer than its file cannot be, and is nothing that a bundle must say
+            if (
+                data is not None
+            ):  # a line that is newer than its file cannot be, and is nothing that a bundle must say
                 total += len(data)
                 manifests.append(data)
             if total > UNPACKED_LIMIT:
                 return None
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None  # a mirror copies; what is wrong with the tree, `audit` says
     return pack_bundle([*pieces.values(), *manifests])
 
@@ -84,13 +88,10 @@ def _manifests(pieces: dict[str, bytes]) -> Iterator[str]:
     places = {}
     for path, data in pieces.items():
         if path.startswith(_INDEX):
-            for row in _rows(json.loads(data)):
-                places[row["id"], row["version"]] = row["manifest"]["path"]
+            for line in json.loads(data).get("lines", ()):
+                places[line["id"], line["version"]] = line["manifest"]["path"]
     catalogue = json.loads(pieces[_CATALOGUE])["plugins"]
     for line in sorted(catalogue, key=lambda line: str(line["id"])):
         place = places.get((line["id"], line["version"]))
         if place is not None:
             yield place
-
-
-__all__ = ["BUNDLE_LIMIT", "build_bundle"]

@@ -38,8 +38,11 @@ class ConflictError(PublishError):
 class Hold(Protocol):
     """The right to write, for as long as it is kept."""
 
-    def keep(self) -> None:
-        """To be called every few seconds, and before each batch of writes.
+    def keep(self, *, now: bool = False) -> None:
+        """To be called every few seconds, and before each batch of writes; by any thread.
+
+        Args:
+            now: make sure, however short ago that was done.
 
         Raises:
             PublishError: the right was lost: another run writes now.
@@ -63,8 +66,11 @@ class Place(Protocol):
             ConfigError: a run of a later state has begun before; conditional writes are not to be had.
         """
 
+    def empty(self) -> bool:
+        """Whether there is nothing but what runs remember."""
+
     def list(self) -> dict[str, Tag]:
-        """Every file that is there."""
+        """Every file that is there, at the least those that a run may change."""
 
     def digest(self, tag: Tag) -> Digest | None:
         """The digest that a tag itself gives; None where it takes reading to know."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from publisher.registrar.admit import admit
@@ -12,18 +11,19 @@ from publisher.registrar.submission import Context, Outcome, Result, Submission
 from publisher.registrar.verdicts import verify_rows
 from registry_client.digest import Digest
 from registry_client.errors import RegistrarError, RegistryError
+from registry_client.layout import plugin_folders, version_file
 from registry_client.names import parse_version
 from registry_client.signed import parse_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from publisher.authority import Authority
     from publisher.registrar.state import Row, State
+    from publisher.registrar.verdicts import Verdict
     from publisher.tree import Overlay
 
-_ON_MAIN = re.compile(r"plugins/([^/]+)/([^/]+)/(?:(manifest)(?:\.[0-9a-f]{12})?|(release))\.json")
 _TOLERATED_SHARE = 0.05
 
 
@@ -38,6 +38,8 @@ class Inputs:
         recover: finds lost bytes by path and digest, in Git history say; None where they are not to be had.
         allow_loss: how many versions may become unusable in this run; None for max(1, 5 %).
         orders: versions to quarantine, and quarantines to lift.
+        jobs: how many processes verify; 0 for one on each core.
+        known: verdicts that are known already, by the text of the index line.
     """
 
     tree: Overlay
@@ -46,6 +48,8 @@ class Inputs:
     recover: Callable[[str, Digest], bytes | None]
     allow_loss: int | None = None
     orders: Orders = NO_ORDERS
+    jobs: int = 1
+    known: Mapping[str, Verdict] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,11 @@ def run_plan(inputs: Inputs, state: State, submissions: Iterable[Submission]) ->
     Raises:
         RegistrarError: more versions would be lost than the blast-radius guard allows.
     """
-    before = state.usable()
     context = Context(inputs.authority, inputs.tree.read, inputs.now, inputs.recover)
     outcomes = []
-    for submission in sorted([*on_main(inputs.tree, state), *submissions], key=submission_order):
+    standing = list(on_main(inputs.tree, state))
+    state.again |= {submission.id for submission in standing}
+    for submission in sorted([*standing, *submissions], key=submission_order):
         outcome, files = admit(submission, state, context)
         outcomes.append(outcome)
         for path, data in files.items():
@@ -84,7 +89,7 @@ def run_plan(inputs: Inputs, state: State, submissions: Iterable[Submission]) ->
     _repair(inputs, state)
     verify_rows(inputs, state)
     _write_releases(inputs, state)
-    _guard(before, state, inputs.allow_loss)
+    _guard(state, inputs.allow_loss)
     return Plan(tuple(outcomes), tuple(quarantines), tuple(notes))
 
 
@@ -99,20 +104,30 @@ def submission_order(submission: Submission) -> tuple[str, object, bool, str]:
 
 def on_main(tree: Overlay, state: State) -> Iterable[Submission]:
     """What stands on main and differs from the index: merged by hand, or written by publishing into a working tree."""
-    indexed = {path: digest for row in state.all_rows() for path, digest in row.files}
-    for path in tree.paths("plugins"):
-        match = None if tree.digest(path) == indexed.get(path) else _ON_MAIN.fullmatch(path)
-        if match is None:
+    ids = state.looked_at()
+    indexed = {path: digest for i in ids for row in state.sorted_rows(i) for path, digest in row.files}
+    for path in _paths(tree, state):
+        found = None if tree.digest(path) == indexed.get(path) else version_file(path)
+        if found is None or found.folder not in plugin_folders(found.id):
             continue
-        plugin_id, version, manifest, _ = match.groups()
-        row = state.get(plugin_id, version)
+        row = state.get(found.id, found.version)
         data = tree.read(path)
-        if data is None or (manifest and row is not None and _signed_before(data, path, row, tree)):
+        if data is None or (
+            found.is_manifest and row is not None and _signed_before(data, path, row, tree)
+        ):
             continue
-        if manifest:
-            yield Submission(path, plugin_id, version, manifest=data, path=path)
+        if found.is_manifest:
+            yield Submission(path, found.id, found.version, manifest=data, path=path)
         else:
-            yield Submission(path, plugin_id, version, release=data)
+            yield Submission(path, found.id, found.version, release=data)
+
+
+def _paths(tree: Overlay, state: State) -> Iterable[str]:
+    """The files below the plugins' folders: of all of them, or of those that are looked at."""
+    if state.scope is None:
+        return tree.paths("plugins")
+    folders = [folder for plugin_id in sorted(state.scope) for folder in plugin_folders(plugin_id)]
+    return [path for folder in folders for path in tree.paths(folder)]
 
 
 def _signed_before(data: bytes, path: str, row: Row, tree: Overlay) -> bool:
@@ -133,7 +148,7 @@ def _signed_before(data: bytes, path: str, row: Row, tree: Overlay) -> bool:
 
 def _repair(inputs: Inputs, state: State) -> None:
     """Restore missing and edited manifests of published versions; never accept them."""
-    for row in list(state.all_rows()):
+    for row in _looked_at(state):
         if inputs.tree.digest(row.path) == row.raw["manifest"]["digest"]:
             if "removed" in row.raw:
                 state.put(row.replaced(removed=None))
@@ -149,9 +164,13 @@ def _repair(inputs: Inputs, state: State) -> None:
             )
 
 
+def _looked_at(state: State) -> list[Row]:
+    return [row for plugin_id in state.looked_at() for row in state.sorted_rows(plugin_id)]
+
+
 def _write_releases(inputs: Inputs, state: State) -> None:
     """Write each release file as the index has it."""
-    for row in state.all_rows():
+    for row in _looked_at(state):
         if row.release_file is not None:
             inputs.tree.write(row.release_path, row.release_file)
 
@@ -161,17 +180,18 @@ def tolerated_loss(usable: int) -> int:
     return max(1, int(usable * _TOLERATED_SHARE))
 
 
-def _guard(before: set[tuple[str, str]], state: State, allowed: int | None) -> None:
+def _guard(state: State, allowed: int | None) -> None:
     """Refuse to make many versions unusable at once.
 
     Raises:
         RegistrarError: more than allowed.
     """
-    limit = tolerated_loss(len(before)) if allowed is None else allowed
-    lost = len(before - state.usable())
+    before = state.before.usable
+    limit = tolerated_loss(before) if allowed is None else allowed
+    lost = state.lost()
     if lost > limit:
         raise RegistrarError(
-            f"{lost} of {len(before)} usable versions would become unusable in this run; at most {limit} may",
+            f"{lost} of {before} usable versions would become unusable in this run; at most {limit} may",
             hint=f"If that is meant (a key was revoked, or a file host is gone for good), run it again with --allow-loss {lost}.",
         )
 

@@ -12,6 +12,7 @@ from publisher.registrar.gate import check_candidate
 from publisher.registrar.online import days_of, drop_unverified
 from publisher.registrar.plan import Inputs, run_plan
 from publisher.registrar.quarantine import NO_ORDERS, Orders
+from publisher.registrar.scope import find_scope
 from publisher.registrar.state import load_state
 from publisher.registrar.submission import Outcome, Result
 from publisher.registrar.write import write_index
@@ -52,6 +53,7 @@ class Options:
         recover: finds lost bytes by path and digest.
         from_scratch: go on without what the online key signed before, if none of it verifies.
         orders: versions to quarantine, and quarantines to lift.
+        jobs: how many processes verify where much is to be verified; 0 for one on each core.
         commit: id of the commit of main that is read; empty for a folder.
         changed_since: the paths in which that commit differs from an earlier one by id; None where it cannot be said.
     """
@@ -64,6 +66,7 @@ class Options:
     recover: Callable[[str, Digest], bytes | None] = no_recovery
     from_scratch: bool = False
     orders: Orders = NO_ORDERS
+    jobs: int = 1
     commit: str = ""
     changed_since: Callable[[str], Sequence[str] | None] = unknown_changes
 
@@ -151,15 +154,20 @@ def _register(tree: Tree, submissions: Iterable[Submission], options: Options, n
     overlay = Overlay(tree)
     drop_unverified(overlay, authority, from_scratch=options.from_scratch)
     state = load_state(overlay, authority, full=options.full)
-    inputs = Inputs(overlay, authority, now, options.recover, options.allow_loss, options.orders)
+    scope = find_scope(overlay, authority, state, options.commit, options.changed_since)
+    state.look_at(scope.ids, full=scope.full)
+    inputs = Inputs(
+        overlay, authority, now, options.recover, options.allow_loss, options.orders, options.jobs
+    )
     plan = run_plan(inputs, state, submissions)
     repository = TufRepository(overlay, options.signers, now, days_of(authority.policy))
-    if write_index(overlay, state, authority, repository):
+    if write_index(
+        overlay, state, authority, repository, commit=options.commit, is_stale=scope.stale
+    ):
         check_candidate(
             overlay, options.pinned_root, state.changed, now, allow_dev_keys=options.allow_dev_keys
         )
-    versions = sum(map(len, state.rows.values()))
-    return Run(plan.outcomes, overlay.changes, versions, plan.quarantines, plan.notes)
+    return Run(plan.outcomes, overlay.changes, state.totals.versions, plan.quarantines, plan.notes)
 
 
 def _check_key(authority: Authority, signers: Sequence[Signer]) -> None:

@@ -1,7 +1,7 @@
 """The index as files: which rows stand in which shard. A function of the rows alone, worked out whole or from what changed. Pure.
 
-A shard over 64 KiB is split by the next bit. Those of up to 9 bits are TUF targets; one of 9 bits that would be too large is a directory, which names
-those below it, of up to 20 bits. See docs/adr/0027-index-directories.md.
+A shard over 64 KiB is split by the next bit. Those of up to 9 bits are TUF targets; one of 9 bits that would be too large is a
+directory, which names those below it, of up to 20 bits. See docs/adr/0027-index-directories.md.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry_client.digest import Digest
 from registry_client.errors import DocumentError
-from registry_client.jsontext import dump_line, dump_lines, parse_json
-from registry_client.models.base import validate
-from registry_client.models.index import MAX_BITS, SHARD_LIMIT, TOP_BITS, IndexDirectory
-from registry_client.shards import SPLIT_ABOVE, bits_of, shard_path
+from registry_client.jsontext import dump_line, dump_lines
+from registry_client.models.index import MAX_BITS, TOP_BITS
+from registry_client.shards import SPLIT_ABOVE, Directory, bits_of, read_node, shard_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -96,17 +95,17 @@ def build_directory(bits: str, shards: Mapping[str, Ref]) -> bytes:
 
 
 def read_directory(data: bytes, where: str) -> dict[str, Ref] | None:
-    """What an index directory names, by bits; None if these are the bytes of something else.
+    """What an index directory names, by bits; None if these are the bytes of a shard.
 
     Raises:
         DocumentError: it says that it is one, and is none.
     """
-    if f'"kind":"{_DIRECTORY}"'.encode() not in data[:200]:
+    if f'"kind":"{_DIRECTORY}"'.encode() not in data[:200]:  # not parsed: shards are many
         return None
-    if parse_json(data, limit=SHARD_LIMIT, where=where).get("kind") != _DIRECTORY:
+    node = read_node(data, where)
+    if not isinstance(node, Directory):
         return None
-    model = validate(IndexDirectory, data, where)
-    return {item.bits: Ref(item.digest, item.size) for item in model.shards}
+    return {name: Ref(item.digest, item.size) for name, item in node.shards.items()}
 
 
 class SignedShards:

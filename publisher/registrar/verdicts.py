@@ -26,7 +26,7 @@ from registry_client.signed import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from publisher.authority import Authority
     from publisher.registrar.plan import Inputs
@@ -176,7 +176,7 @@ def in_chunks(subjects: Iterable[Subject]) -> Iterator[list[Subject]]:
 
 def verify_rows(inputs: Inputs, state: State) -> None:
     """Quarantine versions whose documents do not verify any more; lift it when they do again."""
-    ids = sorted(state.rows) if state.full else sorted(state.changed)
+    ids = state.concerned()
     rows = (row for plugin_id in ids for row in state.sorted_rows(plugin_id) if "removed" not in row.raw)
     for row, verdict in _verdicts(inputs, rows):
         _repair_artifacts(inputs, verdict)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from publisher.registrar.catalogue import build_catalogue, collect, previous_entries
+from tuf.api.metadata import TargetFile
+
+from publisher.registrar.basis import DERIVATION, MAX_NAMED, Again, Basis
+from publisher.registrar.catalogue import Showing
+from publisher.registrar.listing import Listing
 from publisher.registrar.retention import collect_garbage
-from publisher.tuf_repository import TufRepository, add_target, is_complete, latest_version, read_metadata
+from publisher.registrar.sharding import Ref, join_shards, update_shards
+from publisher.tuf_repository import BASIS, TufRepository, is_complete, latest_version, read_metadata
 from registry_client.catalogue import CATALOGUE_PATH
 from registry_client.digest import Digest
 from registry_client.errors import RegistrarError
-from registry_client.layout import served_path
+from registry_client.layout import plain_file, plain_path, served_path, version_file
 from registry_client.models.index import CATALOGUE_LIMIT, SHARD_LIMIT
-from registry_client.shards import join_shards, shard_path
+from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from tuf.api.metadata import Root, Targets
@@ -24,8 +30,40 @@ if TYPE_CHECKING:
     from publisher.tree import Overlay
 
 
-def write_index(tree: Overlay, state: State, authority: Authority, repository: TufRepository) -> bool:
+class Derived(NamedTuple):
+    """What follows from the index.
+
+    Attributes:
+        catalogue: the bytes of registry.json.
+        waiting: ids whose lines in it wait.
+        top: the shards and directories that are TUF targets, by bits.
+        written: bytes of the shards and directories that are not as they were signed, by bits.
+    """
+
+    catalogue: bytes
+    waiting: tuple[str, ...]
+    top: dict[str, Ref]
+    written: dict[str, bytes]
+
+
+def write_index(
+    tree: Overlay,
+    state: State,
+    authority: Authority,
+    repository: TufRepository,
+    *,
+    commit: str = "",
+    is_stale: bool = False,
+) -> bool:
     """Write everything that follows from the state, signed.
+
+    Args:
+        tree: the registry, changed in memory.
+        state: the index as it becomes.
+        authority: the maintainers' statements.
+        repository: signs.
+        commit: id of the commit of main that was read; empty for a folder.
+        is_stale: whether what the run before signed of itself no longer serves.
 
     Returns:
         Whether anything changed.
@@ -33,21 +71,46 @@ def write_index(tree: Overlay, state: State, authority: Authority, repository: T
     Raises:
         ConfigError: a key is missing.
     """
-    targets = build_targets(tree, state, authority, repository.now)
-    digests = {path: Digest.of(data) for path, data in targets.items()}
-    if _registrar_changed(repository, digests, authority, state):
+    derived = derive(tree, state, authority, repository.now)
+    _check_sizes(derived)
+    targets = {shard_path(bits): ref for bits, ref in derived.top.items()}
+    targets[CATALOGUE_PATH] = Ref.of(derived.catalogue)
+    if is_stale or _registrar_changed(repository, targets, derived, authority, state):
+        basis = _basis(tree, state, authority, derived, commit)
         with repository.edit_targets("registrar") as role:
             for path in role.targets.keys() - targets.keys():
                 del role.targets[path]
-            for path, data in targets.items():
-                if state.shards.get(path) != digests[path]:  # the others were found signed and sound
-                    tree.write(add_target(role, path, data), data)
-    for path, data in {**authority.documents, CATALOGUE_PATH: targets[CATALOGUE_PATH]}.items():
+            for path, ref in targets.items():
+                if path not in role.targets or role.targets[path].hashes != {"sha256": ref.digest.hex}:
+                    role.targets[path] = TargetFile(ref.size, {"sha256": ref.digest.hex}, path)
+            role.unrecognized_fields[BASIS] = basis.to_json()
+        for bits, data in derived.written.items():
+            tree.write(served_path(shard_path(bits), Digest.of(data)), data)
+    for path, data in {**authority.documents, CATALOGUE_PATH: derived.catalogue}.items():
         tree.write(served_path(path, Digest.of(data)), data)  # a lost copy comes back
     write_above(repository, authority.root)
     if tree.changes:
         collect_garbage(tree, repository.now)
     return bool(tree.changes)
+
+
+def _basis(tree: Overlay, state: State, authority: Authority, derived: Derived, commit: str) -> Basis:
+    """What this run leaves to the next one. What it wrote is named: main may lose that again, and be as the run found it."""
+    found = (version_file(path) or plain_file(path) for path in tree.changes)
+    ids = {item if isinstance(item, str) else item.id for item in found if item is not None}
+    ids |= state.changed | state.again
+    again = None
+    if max(len(ids), len(derived.written)) <= MAX_NAMED:
+        again = Again(plugins=tuple(sorted(ids)), shards=tuple(sorted(derived.written)))
+    return Basis(
+        commit=commit,
+        derivation=DERIVATION,
+        targets=authority.targets.version,
+        blocks=authority.blocks_role.version,
+        totals=state.totals,
+        again=again,
+        waiting=derived.waiting,
+    )
 
 
 def write_above(repository: TufRepository, root: Root) -> None:
@@ -92,37 +155,45 @@ def _refuse_reused_versions(repository: TufRepository) -> None:
             )
 
 
+def derive(tree: Overlay, state: State, authority: Authority, now: datetime) -> Derived:
+    """What follows from the index; also writes registry.json and the plain manifests next to it."""
+    shown = Showing(state, authority, tree.read, now).run()
+    tree.write(CATALOGUE_PATH, shown.data)
+    listing = Listing(shown.data)
+    if state.scope is None:
+        lines = {line["id"]: line["version"] for line in listing.lines()}
+        _write_plain(tree, state, {plugin_id: lines.get(plugin_id) for plugin_id in state.rows})
+        files = _all_shards(state)
+        top = {bits: Ref.of(data) for bits, data in files.items() if len(shard_path(bits).split("/")) == 2}
+        written = {bits: data for bits, data in files.items() if state.signed.find(bits) != Ref.of(data)}
+        return Derived(shown.data, shown.waiting, top, written)
+    found = {plugin_id: listing.find(plugin_id) for plugin_id in {*state.concerned(), *shown.changed}}
+    _write_plain(tree, state, {i: line and line["version"] for i, line in found.items()})
+    changed = {plugin_id: state.texts(plugin_id) for plugin_id in state.changed}
+    update = update_shards(state.signed, changed, state.texts_of_shard)
+    return Derived(shown.data, shown.waiting, update.top, update.written)
+
+
+def _all_shards(state: State) -> dict[str, bytes]:
+    return join_shards({plugin_id: state.texts(plugin_id) for plugin_id in state.rows})
+
+
 def build_targets(tree: Overlay, state: State, authority: Authority, now: datetime) -> dict[str, bytes]:
-    """The registrar's targets by path; also writes the plain files next to them."""
-    ids = sorted(state.rows) if state.full else sorted(state.changed)
-    known = previous_entries(state.catalogue) if state.catalogue is not None else None
-    entries = {} if state.full else dict(known or {})
-    base_url = authority.policy.base_url.rstrip("/")
-    found = collect(ids, state.sorted_rows, list(authority.blocks.blocks), tree.read, base_url)
-    for plugin_id, item in found.items():
-        if item is None:
-            entries.pop(plugin_id, None)
-        else:
-            entries[plugin_id] = item[0]
-    _write_plain(tree, state, entries)
-    # The previous bytes if no line changed, so that nothing changes without a reason.
-    catalogue = state.catalogue if entries == known and state.catalogue else build_catalogue(entries, now)
-    tree.write("registry.json", catalogue)
-    texts = {plugin_id: [row.text for row in state.sorted_rows(plugin_id)] for plugin_id in state.rows}
-    shards = {shard_path(bits): data for bits, data in join_shards(texts).items()}
-    _check_sizes(catalogue, shards)
-    return {"registry.json": catalogue, **shards}
+    """The registrar's targets, and the shards below directories, by path; also writes the plain files next to them."""
+    catalogue = derive(tree, state, authority, now).catalogue
+    shards = {shard_path(bits): data for bits, data in _all_shards(state).items()}
+    return {CATALOGUE_PATH: catalogue, **shards}
 
 
-def _check_sizes(catalogue: bytes, shards: dict[str, bytes]) -> None:
+def _check_sizes(derived: Derived) -> None:
     """Never write what no client would read.
 
     Raises:
         RegistrarError: the catalogue or a shard is over its limit.
     """
-    too_large = [path for path, data in shards.items() if len(data) > SHARD_LIMIT]
-    if len(catalogue) > CATALOGUE_LIMIT:
-        too_large.append("registry.json")
+    too_large = [shard_path(bits) for bits, data in derived.written.items() if len(data) > SHARD_LIMIT]
+    if len(derived.catalogue) > CATALOGUE_LIMIT:
+        too_large.append(CATALOGUE_PATH)
     if too_large:
         raise RegistrarError(
             f"{too_large[0]} would be larger than clients read",
@@ -130,29 +201,37 @@ def _check_sizes(catalogue: bytes, shards: dict[str, bytes]) -> None:
         )
 
 
-def _write_plain(tree: Overlay, state: State, entries: dict[str, dict[str, object]]) -> None:
-    """`plugins/<id>.json` for every line of the catalogue, byte for byte the manifest; no others."""
-    for plugin_id, entry in entries.items():
-        row = state.get(plugin_id, str(entry["version"]))
-        if row is None or tree.digest(f"plugins/{plugin_id}.json") == row.digest:
-            continue
-        data = tree.read(row.path)
-        if data is not None:
-            tree.write(f"plugins/{plugin_id}.json", data)
-    for plugin_id in state.rows:
-        if plugin_id not in entries:
-            tree.delete(f"plugins/{plugin_id}.json")
+def _write_plain(tree: Overlay, state: State, versions: Mapping[str, str | None]) -> None:
+    """The manifest that the catalogue's line names, byte for byte, beside its plugin's folder; none where there is no line."""
+    for plugin_id, version in versions.items():
+        row = None if version is None else state.get(plugin_id, version)
+        here = None if row is None else plain_path(row.folder)
+        if row is not None and here is not None and tree.digest(here) != row.digest:
+            data = tree.read(row.path)
+            if data is not None:
+                tree.write(here, data)
+        for path in _plain_paths(state, plugin_id):
+            if path != here:
+                tree.delete(path)
+
+
+def _plain_paths(state: State, plugin_id: str) -> Iterable[str]:
+    return {plain_path(row.folder) for row in state.sorted_rows(plugin_id)}
 
 
 def _registrar_changed(
-    repository: TufRepository, digests: dict[str, Digest], authority: Authority, state: State
+    repository: TufRepository,
+    targets: Mapping[str, Ref],
+    derived: Derived,
+    authority: Authority,
+    state: State,
 ) -> bool:
     """Whether the registrar's metadata must be written anew: other targets, or it holds what does not belong into it."""
-    if not state.verified:
+    if not state.verified or state.basis is None or state.basis.waiting != derived.waiting:
         return True
     metadata = repository.open("registrar")
     if not is_complete("registrar", metadata, [authority.targets]):
         return True
     role: Targets = metadata.signed
     signed = {path: info.hashes["sha256"] for path, info in role.targets.items()}
-    return signed != {path: digest.hex for path, digest in digests.items()}
+    return signed != {path: ref.digest.hex for path, ref in targets.items()}

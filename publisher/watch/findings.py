@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,15 @@ class Finding:
         return {name: value for name, value in row.items() if value}
 
 
+REGISTER: Final = "publisher registry register"
+"""The hint where the registrar puts it right."""
+
+
+def error(path: str, message: str, hint: str = "") -> Finding:
+    """A finding that makes the audit fail."""
+    return Finding(Level.ERROR, path, message, hint)
+
+
 @dataclass(frozen=True)
 class Report:
     """What an audit found.
@@ -63,4 +72,4 @@ class Report:
         return replace(self, findings=tuple(dict.fromkeys([*self.findings, *more])))
 
 
-__all__ = ["Finding", "Level", "Report"]
+__all__ = ["REGISTER", "Finding", "Level", "Report", "error"]

@@ -30,13 +30,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str], output: Output, environment: Environment) -> int:
     state = State(output, environment)
-    words = None if environment.completing else parse_plain(arguments, state)
-    if words is not None:
-        run_search(state, words)
+    if not environment.completing and _plainly(arguments, state):
         return 0
     from registry_client.cli.app import run
 
     return run(arguments, state)
+
+
+def _plainly(arguments: list[str], state: State) -> bool:
+    """Run the command without the option parser, if it is one of the two that have a plain form."""
+    if "search" in arguments and (words := parse_plain(arguments, state)) is not None:
+        run_search(state, words)
+        return True
+    if "info" in arguments and (words := parse_plain(arguments, state, "info")) is not None:
+        if len(words) != 1:
+            return False
+        from registry_client.cli.info import run_info
+
+        run_info(state, words[0])
+        return True
+    return False
 
 
 if __name__ == "__main__":

@@ -189,7 +189,7 @@ class State:
         """
         from registry_client.client import RegistryClient
 
-        config, own = self._configured(registry)
+        config, own = self.configured(registry)
         directories = self.directories()
         return RegistryClient(
             config.url,
@@ -209,8 +209,15 @@ class State:
         """Whether the options name a registry, so that the project's is not meant."""
         return bool(self.registry)
 
-    def _configured(self, name: str) -> tuple[RegistryConfig, bool]:
-        """The registry, and whether it is one of the project's."""
+    def configured(self, name: str = "") -> tuple[RegistryConfig, bool]:
+        """The registry that is meant, and whether it is one of the project's.
+
+        Args:
+            name: its name in the project; by default the one that was given, else the project's first.
+
+        Raises:
+            ConfigError: none is configured, or no root of trust for it. DocumentError: the project breaks its rules.
+        """
         from dataclasses import replace
 
         from registry_client.installer.project.model import RegistryConfig

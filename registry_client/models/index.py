@@ -13,7 +13,7 @@ from registry_client.models.base import Document, PluginId, Reason, RelativePath
 from registry_client.models.manifest import MANIFEST_LIMIT, Requires
 
 SHARD_LIMIT = MIB
-CATALOGUE_LIMIT = 16 * MIB
+CATALOGUE_LIMIT = 64 * MIB
 TOP_BITS = 9
 """Bits of the finest shards that are TUF targets, and of directories."""
 MAX_BITS = 20

@@ -50,3 +50,5 @@ class Policy(Document):
     """Expiry of what the registrar signs."""
     artifacts: ArtifactPolicy = ArtifactPolicy()
     """Rules for artifacts."""
+    catalogue_minutes: Annotated[int, Field(ge=0, le=1440)] = 0
+    """For how many minutes after registry.json was last written additions to it may wait. What is withdrawn is shown at once."""

@@ -16,8 +16,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
+from registry_client.downloads import Received
 from registry_client.errors import DigestError, InstallError, RegistryError
-from registry_client.hosts import Received
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -1,0 +1,1 @@
+"""What others do with the same data, measured in the same run."""
