@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
-.PHONY: help demo test lint format schema audit docs bench wheel test-wheel dist requirements workflows clean
+.PHONY: help demo test lint format schema audit docs bench bench-smoke wheel test-wheel dist requirements workflows clean
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -51,8 +51,15 @@ audit: $(VENV)/.base ## Audit the registry in this repository
 docs: $(VENV)/.dev ## Write the generated parts of docs/
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/.dev ## Measure client and registrar
-	$(BIN)/python -m benchmarks
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
+	@touch $@
+
+bench: $(VENV)/.bench ## Measure everything beside its peers: figures, tables and curves into docs/
+	$(BIN)/python -m benchmarks --json docs/scale/figures.json --markdown --plots docs/scale
+
+bench-smoke: $(VENV)/.dev ## Guard against regressions, by ratios within one run
+	$(BIN)/python -m benchmarks.smoke
 
 wheel: $(VENV)/.dev ## Build the wheel and try it in an environment of its own
 	rm -rf dist build/wheel

@@ -10,43 +10,51 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.data import build_empty, options_for
+from benchmarks.data import build_empty, kept, options_for
 from benchmarks.generated import Generator
 from benchmarks.plugins import BASE_URL, VERSIONS
 from publisher.authority import load_authority
-from publisher.registrar.catalogue import build_catalogue, build_entry, public_version
+from publisher.registrar.basis import DERIVATION, Again, Basis, Totals
+from publisher.registrar.catalogue import build_entry, public_version
+from publisher.registrar.listing import build_listing
 from publisher.registrar.online import days_of
 from publisher.registrar.retention import collect_garbage
+from publisher.registrar.rows import Row
 from publisher.registrar.sharding import join_shards
-from publisher.registrar.state import Row
 from publisher.registrar.write import write_above
 from publisher.tree import MemoryTree, Overlay
-from publisher.tuf_repository import TufRepository, add_target
+from publisher.tuf_repository import BASIS, TufRepository, add_target
 from publisher.workers import run_in_order
 from registry_client.catalogue import CATALOGUE_PATH
 from registry_client.digest import Digest
 from registry_client.jsontext import payload_digest_of
 from registry_client.layout import manifest_path, served_path
 from registry_client.models.base import format_time
-from registry_client.models.index import TOP_BITS
 from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from benchmarks.generated import Made
+    from publisher.authority import Authority
 
+READ = "a" * 40
+"""The commit that the registrar of a large registry is said to have read."""
 _PART = 250
 Part = list[tuple[str, list[str], dict[str, Any]]]
 
 
-def build_bulk(count: int, now: datetime, processes: int = 0) -> dict[str, bytes]:
+def build_bulk(
+    count: int, now: datetime, processes: int = 0, *, catalogue_minutes: int = 0, basis: Basis | None = None
+) -> dict[str, bytes]:
     """Every file of a registry but those below `plugins/`, which `Generator` makes.
 
     Args:
         count: how many plugins.
         now: the time of registration, UTC.
         processes: how many work on it; 0 for one on each core.
+        catalogue_minutes: the policy's member.
+        basis: what the registrar says of its own run; by default, of a quiet one that read `READ`.
     """
     texts: dict[str, list[str]] = {}
     entries: dict[str, dict[str, Any]] = {}
@@ -54,11 +62,56 @@ def build_bulk(count: int, now: datetime, processes: int = 0) -> dict[str, bytes
     for plugin_id, rows, entry in chain.from_iterable(run_in_order(_part, jobs, processes)):
         texts[plugin_id] = rows
         entries[plugin_id] = entry
-    files = build_empty(count, now)
-    catalogue = build_catalogue(entries, now)
-    return _signed(
-        files, catalogue, {shard_path(bits): data for bits, data in join_shards(texts).items()}, now
+    files = build_empty(count, now, catalogue_minutes)
+    shards = {shard_path(bits): data for bits, data in join_shards(texts).items()}
+    catalogue = build_listing(entries, now)
+    top = {path: data for path, data in shards.items() if path.count("/") == 1}
+    copies = {served_path(path, Digest.of(data)): data for path, data in shards.items()}
+    tree = Overlay(MemoryTree({**files, **copies, CATALOGUE_PATH: catalogue}))
+    sign(tree, now, {CATALOGUE_PATH: catalogue, **top}, lambda found: basis or quiet(count, READ, found))
+    collect_garbage(tree, now)
+    gone = {path for path, data in tree.changes.items() if data is None}
+    everything = {**files, **copies, CATALOGUE_PATH: catalogue, **kept(tree.changes)}
+    return {path: data for path, data in everything.items() if path not in gone}
+
+
+def quiet(count: int, commit: str, authority: Authority) -> Basis:
+    """What a run of the registrar says of itself that read a commit and found nothing to look at again."""
+    versions = count * len(VERSIONS)
+    return Basis(
+        commit=commit,
+        derivation=DERIVATION,
+        targets=authority.targets.version,
+        blocks=authority.blocks_role.version,
+        totals=Totals(plugins=count, versions=versions, usable=versions),
+        again=Again(),
     )
+
+
+def sign(
+    tree: Overlay,
+    now: datetime,
+    targets: Mapping[str, bytes] | None,
+    basis_for: Callable[[Authority], Basis],
+) -> None:
+    """Sign the index of a tree anew, as the registrar does.
+
+    Args:
+        tree: changed in memory.
+        now: the time, UTC.
+        targets: bytes by path; None for those that are signed already.
+        basis_for: what the registrar says of its run, given the maintainers' statements.
+    """
+    options = options_for(tree.read("metadata/1.root.json") or b"")
+    authority = load_authority(tree, options.pinned_root, allow_dev_keys=False)
+    repository = TufRepository(tree, options.signers, now, days_of(authority.policy))
+    with repository.edit_targets("registrar") as role:
+        if targets is not None:
+            role.targets.clear()
+            for path, data in targets.items():
+                tree.write(add_target(role, path, data), data)
+        role.unrecognized_fields[BASIS] = basis_for(authority).to_json()
+    write_above(repository, authority.root)
 
 
 def _part(job: tuple[int, datetime, int]) -> Part:
@@ -96,28 +149,3 @@ def _row(made: Made, position: int, now: datetime) -> Row:
         "requires": manifest["requires"],
     }
     return Row(raw if release is None else {**raw, "release": release})
-
-
-def _signed(
-    files: dict[str, bytes], catalogue: bytes, shards: dict[str, bytes], now: datetime
-) -> dict[str, bytes]:
-    """The files of a registry with this index, signed by its online key."""
-    tree = Overlay(MemoryTree(files))
-    options = options_for(files["metadata/1.root.json"])
-    authority = load_authority(tree, options.pinned_root, allow_dev_keys=False)
-    repository = TufRepository(tree, options.signers, now, days_of(authority.policy))
-    top = {shard_path(bits): data for bits, data in shards.items() if len(bits) <= TOP_BITS}
-    targets = {CATALOGUE_PATH: catalogue, **top}
-    with repository.edit_targets("registrar") as role:
-        for path in role.targets.keys() - targets.keys():
-            del role.targets[path]
-        for path, data in targets.items():
-            tree.write(add_target(role, path, data), data)
-    for bits, data in shards.items():
-        tree.write(served_path(shard_path(bits), Digest.of(data)), data)
-    tree.write(CATALOGUE_PATH, catalogue)
-    write_above(repository, authority.root)
-    collect_garbage(tree, now)
-    gone = {path for path, data in tree.changes.items() if data is None}
-    written = {path: data for path, data in tree.changes.items() if data is not None}
-    return {path: data for path, data in {**files, **written}.items() if path not in gone}

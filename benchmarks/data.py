@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from publisher.tuf_repository import TufRepository, add_target
 from registry_client.jsontext import dump_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
 
@@ -61,10 +62,20 @@ def maintainers() -> Keys:
     return Keys((key("root-1"), key("root-2")), key("targets"), key("blocks"), key("online"))
 
 
-def build_empty(count: int, now: datetime) -> dict[str, bytes]:
-    """Every file of a registry in which the publishers of so many plugins may publish, and nobody has yet."""
+def build_empty(count: int, now: datetime, catalogue_minutes: int = 0) -> dict[str, bytes]:
+    """Every file of a registry in which the publishers of so many plugins may publish, and nobody has yet.
+
+    Args:
+        count: how many plugins there will be.
+        now: the time, UTC.
+        catalogue_minutes: the policy's member.
+    """
     files = build_registry(NewRegistry(BASE_URL, REGISTRY, "Benchmark", threshold=2), maintainers(), now)
-    return files | allow_publishers(files, publishers_of(count), maintainers(), now)
+    files |= allow_publishers(files, publishers_of(count), maintainers(), now)
+    if catalogue_minutes:
+        policy = {**json.loads(files["policy.json"]), "catalogueMinutes": catalogue_minutes}
+        files |= sign_targets(files, {"policy.json": dump_json(policy)}, maintainers(), now)
+    return files
 
 
 def build_data(count: int, now: datetime) -> Data:
@@ -87,11 +98,17 @@ def allow_publishers(
     files: dict[str, bytes], publishers: Iterable[str], keys: Keys, now: datetime
 ) -> dict[str, bytes]:
     """The files that allow publishers to publish what begins with their ids."""
+    documents = {f"publishers/{name}.json": dump_json(_publisher(name)) for name in sorted(publishers)}
+    return sign_targets(files, documents, keys, now)
+
+
+def sign_targets(
+    files: dict[str, bytes], documents: Mapping[str, bytes], keys: Keys, now: datetime
+) -> dict[str, bytes]:
+    """The files that make these documents the maintainers' statements."""
     tree = Overlay(MemoryTree(files))
     with TufRepository(tree, keys.all, now).edit_targets() as targets:
-        for publisher in sorted(publishers):
-            path = f"publishers/{publisher}.json"
-            data = dump_json(_publisher(publisher))
+        for path, data in documents.items():
             tree.write(add_target(targets, path, data), data)
             tree.write(path, data)
     return kept(tree.changes)

@@ -18,7 +18,7 @@ from benchmarks.plugins import (
 from publisher.tree import DirTree
 from registry_client.jsontext import dump_json
 from registry_client.layout import (
-    FAN_OUT_ABOVE,
+    is_crowded,
     manifest_path,
     plain_file,
     plain_path,
@@ -68,9 +68,10 @@ class Made:
 
 
 @lru_cache(maxsize=4)
-def fanned_out(count: int, above: int = FAN_OUT_ABOVE) -> frozenset[str]:
-    """The plugins that the registrar gives a folder below a fan-out folder: it takes new ones by their ids."""
-    return frozenset(sorted(plugin.id for plugin in build_plugins(count))[above:])
+def fanned_out(count: int) -> frozenset[str]:
+    """The plugins that the registrar gives a folder below a fan-out folder: it takes new ones by their ids, one after the other."""
+    ids = sorted(plugin.id for plugin in build_plugins(count))
+    return frozenset(plugin_id for before, plugin_id in enumerate(ids) if is_crowded(before))
 
 
 class Generator:

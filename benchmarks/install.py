@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.figures import Figure, Rounds, run_command, run_worker
 from benchmarks.install_data import COUNT, build_installable
-from benchmarks.measure import LATENCY, Figure, client_figure, run_command, run_worker
-from benchmarks.server import serve
+from benchmarks.serving import serve
 from publisher.tree import write_changes
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from benchmarks.server import Counted, Host
+    from benchmarks.serving import Host
 
 SITUATIONS = (
     "resolve: all wanted, no lock",
@@ -43,15 +41,16 @@ def measure_install(scratch: Path, now: datetime, repeat: int) -> list[Figure]:
     files, wanted, archives = build_installable(now)
     folder = scratch / "registry"
     write_changes(folder, files)
-    rounds: dict[str, list[tuple[float, Counted, int]]] = {FRESH: [], LOCKED: [], LOOP: []}
-    with serve(folder, LATENCY) as host:
+    titles = {"fresh": FRESH, "locked": LOCKED, "loop": LOOP}
+    rounds = {name: Rounds(f"install/{name}", COUNT, title) for name, title in titles.items()}
+    with serve(folder) as host:
         lock = _lock(scratch, host, wanted)
         urls = [[f"{host.url}/{path}", path.split("/")[2]] for path in archives]
         for number in range(repeat + 1):
             jobs = {
-                FRESH: _project(scratch / f"fresh-{number}", host, wanted, None),
-                LOCKED: _project(scratch / f"locked-{number}", host, wanted, lock),
-                LOOP: {
+                "fresh": _project(scratch / f"fresh-{number}", host, wanted, None),
+                "locked": _project(scratch / f"locked-{number}", host, wanted, lock),
+                "loop": {
                     "what": "install",
                     "call": "loop",
                     "home": str(scratch / f"loop-{number}"),
@@ -59,13 +58,13 @@ def measure_install(scratch: Path, now: datetime, repeat: int) -> list[Figure]:
                 },
             }
             for name, job in jobs.items():
-                seconds, peak = run_worker(job)
+                result = run_worker(job)
                 counted = host.take()
                 if number:  # the first round warms the server's cache of compressed files up
-                    rounds[name].append((seconds[0], counted, peak))
+                    rounds[name].add(result["seconds"][0], counted, result["memory"])
             for path in scratch.glob(f"*-{number}"):
                 shutil.rmtree(path)
-        figures = [client_figure(name, measured) for name, measured in rounds.items()]
+        figures = [one.figure() for one in rounds.values()]
         return [*figures, *_idle(scratch, host, wanted, repeat), *_resolutions(repeat)]
 
 
@@ -73,12 +72,10 @@ def _resolutions(repeat: int) -> list[Figure]:
     """Resolution of 200 plugins with 20 versions each, with all of the registry in memory."""
     figures = []
     for situation in SITUATIONS:
-        seconds, peak = run_worker({"what": "resolve", "situation": situation, "repeat": repeat})
-        figures.append(
-            Figure(
-                f"{situation} (200 plugins, 20 versions each)", median(seconds), tuple(seconds), None, peak
-            )
-        )
+        result = run_worker({"what": "resolve", "situation": situation, "repeat": repeat})
+        key = f"resolve/{SITUATIONS.index(situation)}"
+        title = f"{situation} (200 plugins, 20 versions each)"
+        figures.append(Figure(key, COUNT, title, tuple(result["seconds"]), memory=result["memory"]))
     return figures
 
 
@@ -110,7 +107,7 @@ def _idle(scratch: Path, host: Host, wanted: list[str], repeat: int) -> list[Fig
     """The command with nothing to do and `pip --version`, in turns, as whole processes."""
     job = _project(scratch / "idle", host, wanted, None)
     run_worker(job)
-    environ = {**os.environ, "PLUGIN_REGISTRY_HOME": job["home"]}
+    environ = {"PLUGIN_REGISTRY_HOME": job["home"]}
     install = [sys.executable, "-m", "registry_client.cli.main", "--project", job["project"], "install"]
     pip = [sys.executable, "-m", "pip", "--version"]
     for command in (install, pip):
@@ -122,6 +119,6 @@ def _idle(scratch: Path, host: Host, wanted: list[str], repeat: int) -> list[Fig
             seconds.append(run_command(command, environ))
     counted = host.take()
     return [
-        Figure(IDLE, median(times[0]), tuple(times[0]), counted),
-        Figure(PIP, median(times[1]), tuple(times[1])),
+        Figure("install/idle", COUNT, IDLE, tuple(times[0]), counted=counted),
+        Figure("install/pip", COUNT, PIP, tuple(times[1])),
     ]

@@ -7,18 +7,10 @@ import random
 import zipfile
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.data import (
-    BASE_URL,
-    REGISTRY,
-    Plugin,
-    allow_publishers,
-    build_manifest,
-    kept,
-    key,
-    options_for,
-)
+from benchmarks.data import allow_publishers, kept, maintainers, options_for
+from benchmarks.plugins import BASE_URL, REGISTRY, Plugin, build_manifest, key
 from publisher.documents import sign_document
-from publisher.maintain.init import Keys, NewRegistry, build_registry
+from publisher.maintain.init import NewRegistry, build_registry
 from publisher.registrar.run import register
 from publisher.registrar.submission import Submission
 from publisher.tree import MemoryTree
@@ -44,7 +36,7 @@ def build_installable(now: datetime) -> tuple[dict[str, bytes], list[str], list[
     Returns:
         Every file by path; the ids that a host asks for; the paths of all archives.
     """
-    keys = Keys((key("root-1"), key("root-2")), key("targets"), key("blocks"), key("online"))
+    keys = maintainers()
     new = NewRegistry(BASE_URL, REGISTRY, "Benchmark", threshold=2, in_tree=True)
     files = build_registry(new, keys, now)
     files |= allow_publishers(files, ["team00"], keys, now)

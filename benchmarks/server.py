@@ -82,7 +82,7 @@ class Site:
         layers = {name: Layer(**layer) for name, layer in description["layers"].items()}
         self.files = Files(layers, description["order"])
         self.git: str = description["git"]
-        self.behaviour: str = description["behaviour"]
+        self.behaviour = "well"
         self.link = Link(description["latency"], description["rate"])
         self.log = Log()
 
@@ -91,6 +91,8 @@ class Site:
         what, _, rest = path.removeprefix("/-/").partition("/")
         if what == "use":
             self.files.use(rest.split(","))
+        if what == "behave":
+            self.behaviour = rest
         return json.dumps(self.log.take()).encode()
 
 

@@ -21,7 +21,8 @@ LATENCY = 0.04
 """Seconds of a round trip."""
 RATE = 50_000_000 / 8
 """Bytes a second: 50 Mbit/s."""
-Behaviour = Literal["", "silent", "drip"]
+Behaviour = Literal["well", "silent", "drip"]
+"""How a server answers: `silent` never does, `drip` sends five bytes a second."""
 
 
 class Host:
@@ -38,6 +39,10 @@ class Host:
         """Serve these layers from now on, the first that has a file counting. What was used until now is forgotten."""
         self._control(f"use/{','.join(order)}")
 
+    def behave(self, how: Behaviour) -> None:
+        """Answer like this from now on."""
+        self._control(f"behave/{how}")
+
     def _control(self, what: str) -> Counted:
         with urllib.request.urlopen(f"{self.url}/-/{what}") as answer:
             return Counted(**json.load(answer))
@@ -48,7 +53,6 @@ def serve(
     layers: Mapping[str, Layer] | Path,
     *,
     git: Path | None = None,
-    behaviour: Behaviour = "",
     latency: float = LATENCY,
     rate: float = RATE,
 ) -> Iterator[Host]:
@@ -57,7 +61,6 @@ def serve(
     Args:
         layers: by name, the first one served at first; or a folder.
         git: a folder with bare repositories, served by Git below `/git/`.
-        behaviour: `silent` never answers, `drip` sends five bytes a second.
         latency: seconds of a round trip.
         rate: bytes a second; 0 for no bound.
     """
@@ -67,7 +70,6 @@ def serve(
         "layers": {name: asdict(layer) for name, layer in layers.items()},
         "order": list(layers)[:1],
         "git": "" if git is None else str(git),
-        "behaviour": behaviour,
         "latency": latency,
         "rate": rate,
     }

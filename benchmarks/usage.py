@@ -31,6 +31,12 @@ class Counted:
         """Bytes that clients received."""
         return self.heads + self.bodies
 
+    def plus(self, other: Counted) -> Counted:
+        """What was used of both. Their round trips are not put together: those of one of them stand here."""
+        total = Counted(**{name: value + vars(other)[name] for name, value in vars(self).items()})
+        total.waves = max(self.waves, other.waves)
+        return total
+
 
 @dataclass
 class _Request:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from publisher.folders import folder_in
 from publisher.git import Git, GitTree, Remote, is_bare_repository, scratch_repository
 from publisher.github.names import is_repository_name, repository_at
 from publisher.offer import Destination, Offer, Submitted, Verdict, dropped, taken
 from publisher.registrar.remote import PUBLISH, publish_ref, read_refs
-from publisher.tree import DirTree, Tree, write_changes
+from publisher.tree import DirTree, Listing, Tree, write_changes
 from publisher.waiting import landed
 from registry_client.errors import ConfigError, GitError, PublishError, RegistryError
 from registry_client.signed import M, Parsed, PublisherKeys, parse_manifest, parse_publisher, parse_release
@@ -29,7 +30,7 @@ class WorkTree:
     """A registry's folder: files are written where the registrar looks for them."""
 
     def __init__(self, folder: Path) -> None:
-        self.tree: Tree = DirTree(folder)
+        self.tree: Listing = DirTree(folder)
         self._folder = folder
 
     def pending(self, plugin_id: str, version: str) -> Sequence[Submission]:  # noqa: ARG002
@@ -38,10 +39,9 @@ class WorkTree:
 
     def submit(self, offer: Offer, now: datetime) -> Submitted:  # noqa: ARG002
         """Write the files."""
-        place = f"plugins/{offer.id}/{offer.version}"
-        named = {path if "/" in path else f"{place}/{path}": data for path, data in offer.files.items()}
-        write_changes(self._folder, dict(named))
-        return Submitted(str(self._folder / place))
+        folder = folder_in(self.tree, offer.id)
+        write_changes(self._folder, dict(offer.placed(folder)))
+        return Submitted(str(self._folder / folder / offer.version))
 
     def notify(self, offer: Offer, submitted: Submitted) -> str:  # noqa: ARG002
         """Nobody: the registrar is run by hand."""
@@ -81,7 +81,9 @@ class RemoteRegistry:
                 hint="Give the registry's main branch with --branch.",
             )
         git.fetch([main], blobless=True)  # by id: the registrar may be pushing the next one
-        self.tree: Tree = GitTree(git, main)
+        tree = GitTree(git, main)
+        tree.prefetch(["policy.json", *tree.paths("publishers")])
+        self.tree: Listing = tree
 
     def pending(self, plugin_id: str, version: str) -> Sequence[Submission]:
         """The publish refs of this version."""

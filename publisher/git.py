@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -38,10 +39,9 @@ _HISTORY = 200
 _LONGEST_ENTRY = 4200
 # So many object ids fit into the smallest pipe, so that neither side waits for the other while both write.
 _ASKED_AT_ONCE = 200
-_FETCHED_AT_ONCE = 5000
+_FETCHED_AT_ONCE = 20_000
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
 _LIGHT = "--filter=blob:none"
-_PROMISOR = "remote.origin.promisor"
 
 
 class Git:
@@ -58,6 +58,7 @@ class Git:
         self._remote = remote
         self._environ = git_environment(environ, remote)
         self._batch: subprocess.Popen[bytes] | None = None
+        self._asking = threading.Lock()  # the client that checks a candidate reads in several threads
         # None before the first light fetch; False where its host sends everything all the same.
         self._partial: bool | None = None
         self._fetched: set[str] = set()
@@ -140,11 +141,12 @@ class Git:
         if oid is None:
             return False
         # A Git that knows where the object is to be had would fetch it, to say that it is there.
-        self.run("config", "--unset-all", _PROMISOR, check=False)
-        if self._run(["cat-file", "-e", oid], check=False).returncode == 0:
-            return True
-        self.run("config", _PROMISOR, "true")
-        return False
+        self.run("config", "--rename-section", "remote.origin", "aside.origin")
+        here = self._run(["cat-file", "-e", oid], check=False).returncode == 0
+        self.run("config", "--rename-section", "aside.origin", "remote.origin")
+        for name in ("promisor", "partialclonefilter") if here else ():
+            self.run("config", "--unset-all", f"remote.origin.{name}", check=False)
+        return here
 
     def left_out(self, oids: Iterable[str]) -> list[str]:
         """Those of some file contents that light fetches have left out, as far as is known."""
@@ -228,8 +230,9 @@ class Git:
         found = []
         for start in range(0, len(oids), _ASKED_AT_ONCE):
             some = oids[start : start + _ASKED_AT_ONCE]
-            self._ask(some)
-            found += self._answers(some)
+            with self._asking:
+                self._ask(some)
+                found += self._answers(some)
         return found
 
     def _ask(self, oids: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ nobody told, with what stands beside them.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final
 
 from publisher.git_objects import FOLDER, REGULAR, Blob, parse_tree
@@ -42,14 +43,16 @@ class GitTree:
         self._top = git.tree_of(commit) if commit else None
         self._folders: dict[str, dict[str, Blob]] = {}
         self._surprises = 0
+        self._looking = threading.Lock()  # the client that checks a candidate reads in several threads
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a regular file, or None."""
-        oid = self.oid(path)
+        with self._looking:
+            oid = self.oid(path)
+            if oid is not None and self._git.left_out([oid]):
+                self._surprise(path)
         if oid is None:
             return None
-        if self._git.left_out([oid]):
-            self._surprise(path)
         return self._git.read(oid)
 
     def oid(self, path: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _ATTEMPTS = 8
+_OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_VERSIONED = re.compile(r"metadata/([0-9]{1,19})\.(snapshot|registrar|targets|blocks)\.json")
+_STATEMENTS = re.compile(r"targets/(?:publishers/.+|[0-9a-f]{64}\.(?:policy|blocks)\.json)")
 # What Git prints when another push was faster: a lost lease, or a lost lock on the ref.
 _MOVED = (
     "stale",
@@ -48,9 +52,29 @@ class Main:
     refs: Mapping[str, str] = field(default_factory=dict)
 
     def tree(self) -> GitTree:
-        """The files of main, fetched."""
-        self.git.fetch([self.commit])
-        return GitTree(self.git, self.commit)
+        """The files of main, fetched as they are read, with those at once that every run reads."""
+        self.git.fetch([self.commit], blobless=True)
+        tree = GitTree(self.git, self.commit)
+        tree.prefetch(read_in_any_case(tree))
+        return tree
+
+    def changed_since(self, tree: GitTree, base: str) -> list[str] | None:
+        """The paths in which main differs from an earlier commit; None where the host or history does not let it be said.
+
+        Args:
+            tree: the files of main; those that differ are fetched.
+            base: id of a commit.
+        """
+        if not _OID.fullmatch(base):
+            return None
+        try:
+            if base != self.commit:
+                self.git.fetch_beside(base, self.commit)
+            changed = self.git.differing(base, self.commit)
+        except GitError:  # gone after main was rewritten, or a host that gives no commit by its id
+            return None
+        tree.prefetch(changed)
+        return changed
 
     def push(self, changes: Mapping[str, bytes | None], message: str, when: datetime) -> None:
         """Push one commit on top, which must be what main gets next. Its commit must have been fetched.
@@ -76,6 +100,26 @@ class Main:
 
     def _moved(self) -> bool:
         return self.git.ls_remote(self.ref).get(self.ref) != self.commit
+
+
+def read_in_any_case(tree: GitTree) -> list[str]:
+    """What every look at a registry reads: what its maintainers say, the newest metadata, the catalogue."""
+    newest: dict[str, tuple[int, str]] = {}
+    wanted = [
+        "policy.json",
+        "blocks.json",
+        "registry.json",
+        *tree.paths("publishers"),
+        *tree.paths("staging"),
+    ]
+    for path in tree.paths("metadata"):
+        match = _VERSIONED.fullmatch(path)
+        if match is None:
+            wanted.append(path)
+        else:
+            newest[match[2]] = max(newest.get(match[2], (0, "")), (int(match[1]), path))
+    wanted += [path for path in tree.paths("targets") if _STATEMENTS.fullmatch(path)]
+    return wanted + [path for _, path in newest.values()]
 
 
 @contextlib.contextmanager

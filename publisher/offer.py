@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from publisher.registrar.submission import Submission
-    from publisher.tree import Tree
+    from publisher.tree import Listing
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,15 @@ class Offer:
     digest_hex: str
     files: Mapping[str, bytes]
     message: str
+
+    def placed(self, folder: str) -> dict[str, bytes]:
+        """The files by their paths in a registry.
+
+        Args:
+            folder: the plugin's.
+        """
+        place = f"{folder}/{self.version}"
+        return {path if "/" in path else f"{place}/{path}": data for path, data in self.files.items()}
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class Verdict:
 class Destination(Protocol):
     """A registry as its publishers see it."""
 
-    tree: Tree
+    tree: Listing
 
     def pending(self, plugin_id: str, version: str) -> Sequence[Submission]:
         """What is offered already for this version, and not yet registered."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from publisher.check import check_manifest
 from publisher.destination import pending_of, publisher_of
 from publisher.documents import same_content, sign_document
+from publisher.folders import folder_in
 from publisher.offer import Offer
 from publisher.pack import digest_and_size
 from publisher.registrar.submission import MAX_IN_TREE
@@ -23,6 +24,7 @@ from registry_client.errors import (
     VersionExistsError,
 )
 from registry_client.jsontext import dump_json, payload_digest_of
+from registry_client.layout import manifest_path, plain_path
 from registry_client.models.base import format_time
 from registry_client.models.release import ReleaseStatus
 from registry_client.signed import parse_manifest, parse_policy, parse_release, verify_manifest
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from publisher.offer import Destination
     from publisher.python_dist import Builder
     from publisher.source import Source
-    from publisher.tree import Tree
+    from publisher.tree import Listing, Tree
     from registry_client.digest import Digest
     from registry_client.models.policy import Policy
 
@@ -103,7 +105,8 @@ def prepare(publication: Publication, destination: Destination, now: datetime) -
             hint="Publish it, then use set-status.",
         )
     artifacts, files, packed = _artifacts(publication, policy)
-    manifest_url = f"{policy.base_url.rstrip('/')}/plugins/{source.model.id}.json"
+    folder = folder_in(destination.tree, source.model.id)
+    manifest_url = f"{policy.base_url.rstrip('/')}/{plain_path(folder)}"
     unsigned = build_manifest(
         source,
         version=version,
@@ -235,7 +238,7 @@ def _existing(raw: dict[str, Any], destination: Destination) -> _Existing | None
     """
     plugin_id, version = raw["id"], raw["version"]
     found = _published(destination.tree, plugin_id, version)
-    where = f"plugins/{plugin_id}/{version}/manifest.json"
+    where = manifest_path(folder_in(destination.tree, plugin_id), version)
     places = [] if found is None else [(where, "published", found, False)]
     places += [
         (pending.source, "offered", pending.manifest.raw, pending.is_proposal)
@@ -257,13 +260,14 @@ def _existing(raw: dict[str, Any], destination: Destination) -> _Existing | None
     return _Existing(known, note, is_proposal)
 
 
-def _published(tree: Tree, plugin_id: str, version: str) -> dict[str, Any] | None:
+def _published(tree: Listing, plugin_id: str, version: str) -> dict[str, Any] | None:
     """The published manifest with every signature that was added to it later."""
-    place = f"plugins/{plugin_id}/{version}"
-    data = tree.read(f"{place}/manifest.json")
+    path = manifest_path(folder_in(tree, plugin_id), version)
+    data = tree.read(path)
     if data is None:
         return None
-    first = parse_manifest(data, f"{place}/manifest.json")
+    first = parse_manifest(data, path)
+    place = path.rpartition("/")[0]
     signatures = {item["keyid"]: item for item in first.raw["signatures"]}
     for path in tree.paths(place):
         if path.startswith(f"{place}/manifest.") and path != f"{place}/manifest.json":

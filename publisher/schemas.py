@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
+from publisher.descriptions import describe
 from publisher.source_model import SourceManifest
 from publisher.wording import END, problems_in
 from registry_client.jsontext import dump_json
@@ -78,7 +79,9 @@ def _schema(kind: str) -> dict[str, Any]:
     if kind == "registry":
         return _ordered({**head, **_registry()})
     model, title = _MODELS[kind]
-    generated = _tidy(model.model_json_schema(by_alias=True, mode="validation"))
+    raw = model.model_json_schema(by_alias=True, mode="validation")
+    describe(raw, model)
+    generated = _tidy(raw)
     generated["$defs"] = {
         name: {"title": name, **_tidy(definition)}
         for name, definition in sorted(generated.pop("$defs", {}).items())

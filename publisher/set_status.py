@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from publisher.destination import pending_of
 from publisher.documents import sign_document
+from publisher.folders import folder_in
 from publisher.offer import Offer
 from registry_client.errors import DocumentError, NotFoundError, PublishError
 from registry_client.jsontext import dump_json, payload_digest_of
+from registry_client.layout import manifest_path, release_path
 from registry_client.models.base import format_time, validate
 from registry_client.models.release import Release, ReleaseStatus
 from registry_client.signed import parse_manifest, parse_policy, parse_release
@@ -147,11 +149,11 @@ def _in_force(
     Raises:
         NotFoundError: no such version. DocumentError: what the registry has is damaged.
     """
-    place = f"plugins/{plugin_id}/{version}"
-    read = destination.tree.read
-    data, release = read(f"{place}/manifest.json"), read(f"{place}/release.json")
-    manifests = [parse_manifest(data, f"{place}/manifest.json")] if data is not None else []
-    releases = [(parse_release(release, f"{place}/release.json"), False)] if release is not None else []
+    folder = folder_in(destination.tree, plugin_id)
+    paths = manifest_path(folder, version), release_path(folder, version)
+    data, release = map(destination.tree.read, paths)
+    manifests = [parse_manifest(data, paths[0])] if data is not None else []
+    releases = [(parse_release(release, paths[1]), False)] if release is not None else []
     for pending in pending_of(destination, plugin_id, version):
         if pending.manifest is not None and not pending.is_proposal:
             manifests.append(pending.manifest)

@@ -33,6 +33,13 @@ class Tree(Protocol):
         """All paths of regular files below a folder, sorted."""
 
 
+class Listing(Tree, Protocol):
+    """A tree that can be looked at folder by folder."""
+
+    def folders(self, folder: str) -> Iterable[str]:
+        """The names of the folders that stand in a folder, sorted."""
+
+
 class DirTree:
     """A folder on disk. Symbolic links are not followed: they count as absent.
 
@@ -73,6 +80,17 @@ class DirTree:
                 raise ConfigError(f"{self._top}/{here}: cannot be read ({e.strerror})") from e
         return iter(sorted(found))
 
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders that stand in a folder, sorted."""
+        here = f"{self._top}/{folder}"
+        try:
+            with os.scandir(here) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as e:
+            raise ConfigError(f"{here}: cannot be read ({e.strerror})") from e
+
 
 def _read_regular(full: str) -> bytes | None:
     if not _NO_FOLLOW and Path(full).is_symlink():
@@ -104,6 +122,12 @@ class MemoryTree:
         """All paths below a folder, sorted."""
         prefix = f"{folder}/" if folder else ""
         return iter(sorted(path for path in self.files if path.startswith(prefix)))
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders that stand in a folder, sorted."""
+        start = len(folder) + 1 if folder else 0
+        inner = (path[start:].partition("/") for path in self.paths(folder))
+        return sorted({name for name, slash, _ in inner if slash})
 
 
 class _Digests(dict[str, "Digest | None"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from registry_client.errors import GitError, GitHubError, PublishError, RegistryError
+from registry_client.layout import plugin_folders
 from registry_client.signed import parse_manifest, parse_release
 
 if TYPE_CHECKING:
@@ -70,11 +71,13 @@ def wait_for(
 
 def landed(tree: Tree, offer: Offer) -> bool:
     """Whether a registry's main branch holds what an offer offers, or a later release of it."""
-    place = f"plugins/{offer.id}/{offer.version}"
-    return all(
-        _has(tree, f"{place}/{name}", offer.files[name], offer.digest_hex)
-        for name in ("manifest.json", "release.json")
-        if name in offer.files
+    return any(
+        all(
+            _has(tree, f"{folder}/{offer.version}/{name}", offer.files[name], offer.digest_hex)
+            for name in ("manifest.json", "release.json")
+            if name in offer.files
+        )
+        for folder in plugin_folders(offer.id)
     )
 
 

@@ -72,7 +72,9 @@ def _holding(body: bytes, words: Sequence[str]) -> set[int]:
     if others:
         texts = body.decode(errors="replace").lower().split("\n")
         holding = {
-            at for at, text in zip(_starts(body), texts, strict=True) if all(needle in text for needle in others)
+            at
+            for at, text in zip(_starts(body), texts, strict=True)
+            if all(needle in text for needle in others)
         }
         found = holding if found is None else found & holding
     return found or set()

@@ -19,10 +19,10 @@ from registry_client.errors import (
     RegistryError,
     YankedError,
 )
-from registry_client.fresh import TTL, read_root
+from registry_client.fresh import TTL, read_root, utc_now
 from registry_client.names import check_plugin_id, check_version
 from registry_client.reader import Reader
-from registry_client.session import Refreshed, Session, Settings, utc_now
+from registry_client.session import Refreshed, Session, Settings
 from registry_client.store import Directories
 
 if TYPE_CHECKING:
@@ -194,11 +194,9 @@ class RegistryClient:
         Args:
             plugin_ids: which; by default all of the catalogue.
         """
-        from registry_client.shards import bits_of  # noqa: PLC0415
+        from registry_client.bulk import read_manifests  # noqa: PLC0415
 
-        wanted = [entry.id for entry in self.search()] if plugin_ids is None else list(plugin_ids)
-        by_shard = sorted(wanted, key=bits_of)
-        self._session.view()
+        asked = None if plugin_ids is None else list(plugin_ids)
 
         def one(plugin_id: str) -> VerifiedManifest | RegistryError:
             try:
@@ -206,9 +204,13 @@ class RegistryClient:
             except RegistryError as e:
                 return e
 
+        found = read_manifests(
+            self._session, self._reader, self.host, asked, lambda: [entry.id for entry in self.search()]
+        )
+        left = [plugin_id for plugin_id, manifest in found.items() if manifest is None]
         with ThreadPoolExecutor(_PARALLEL) as pool:
-            found = dict(zip(by_shard, pool.map(one, by_shard), strict=True))
-        return {plugin_id: found[plugin_id] for plugin_id in wanted}
+            rest = dict(zip(left, pool.map(one, left), strict=True))
+        return {plugin_id: manifest or rest[plugin_id] for plugin_id, manifest in found.items()}
 
     def check_update(self, plugin_id: str, installed: str) -> Update | None:
         """The update that this installation is offered, or None.

@@ -31,7 +31,7 @@ class Digest(str):
         return super().__new__(cls, text)
 
     @classmethod
-    def of(cls, data: bytes) -> Self:
+    def of(cls, data: bytes | memoryview) -> Self:
         """The digest of `data`."""
         return str.__new__(cls, f"sha256:{hashlib.sha256(data).hexdigest()}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from registry_client.digest import Digest
@@ -61,3 +62,10 @@ def read_root(path: Path) -> bytes:
     if len(data) > _ROOT_LIMIT:
         raise ConfigError(f"{path}: larger than {_ROOT_LIMIT} bytes; not a root of trust")
     return data
+
+
+def utc_now() -> datetime:
+    """The clock of this machine."""
+    from datetime import UTC, datetime  # noqa: PLC0415  (searching needs no more than seconds)
+
+    return datetime.now(UTC)

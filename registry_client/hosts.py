@@ -15,14 +15,14 @@ from registry_client.errors import (
     RegistryError,
     VerificationError,
 )
-from registry_client.health import Health, Trouble, trouble_of
+from registry_client.health import Trouble, trouble_of
+from registry_client.memory import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from registry_client.credentials import Credentials
     from registry_client.http import Body, Usage
-    from registry_client.store import Store
 
 T = TypeVar("T")
 PATIENCE: Final = 5.0
@@ -30,6 +30,7 @@ PATIENCE: Final = 5.0
 _SLUGGISH: Final = 3.0
 """Seconds after which an attempt that succeeded still speaks for asking another host first."""
 _PAUSE = 0.2
+_LATELY = 1.0
 
 
 class Fetcher(Protocol):
@@ -71,50 +72,6 @@ class AllHostsFailedError(Exception):
         return max((e.retry_after or 0.0 for e in self.errors if isinstance(e, FetchError)), default=0.0)
 
 
-class Memory:
-    """The health of one registry's hosts, which processes share through a file. Threads may share an object.
-
-    Args:
-        clock: seconds since 1970.
-        store: keeps the file; None where nothing is to be kept. One that cannot be written costs only time.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.time, store: Store | None = None) -> None:
-        self._clock = clock
-        self._store = store
-        self._lock = threading.Lock()
-        self._health: Health | None = None
-
-    def now(self) -> float:
-        """The time."""
-        return self._clock()
-
-    def health(self, *, anew: bool = False) -> Health:
-        """What is remembered: as it was read first, with what was learned since, or as other processes have it by now."""
-        with self._lock:
-            return self._read(anew=anew)
-
-    def learn(self, change: Callable[[Health], Health]) -> None:
-        """Remember something more."""
-        with self._lock:
-            known = self._read()
-            if change(known) is known:  # the common case: a host that was well is still well
-                return
-            known = self._read(anew=True)
-            self._health = change(known)
-            if (
-                self._health is not known
-                and self._store is not None
-                and not self._store.write_health(self._health)
-            ):
-                self._store = None  # what is learned counts in this process from now on
-
-    def _read(self, *, anew: bool = False) -> Health:
-        if self._health is None or (anew and self._store is not None):
-            self._health = Health() if self._store is None else self._store.read_health()
-        return self._health
-
-
 class Hosts:
     """Fetches from the first host that gives what was signed.
 
@@ -140,6 +97,8 @@ class Hosts:
         self._transport = transport
         self._credentials = credentials
         self._lock = threading.Lock()
+        self._known: tuple[str, ...] = ()
+        self._looked_up = float("-inf")
 
     @property
     def transport(self) -> Fetcher:
@@ -154,6 +113,13 @@ class Hosts:
     def all(self) -> tuple[str, ...]:
         """Every known host, each once, in the order in which they are asked while none is in trouble."""
         return tuple(dict.fromkeys(self.urls + self._more()))
+
+    def _lately(self) -> tuple[str, ...]:
+        """Every host that was known a moment ago: looking them up costs as much as the rest of a small file."""
+        now = time.monotonic()
+        if now - self._looked_up > _LATELY:
+            self._known, self._looked_up = self.all(), now
+        return self._known
 
     def first(self, attempt: Callable[[str, Part], T], deadline: Deadline, *, files: bool = False) -> T:
         """The first success over all hosts, with another round if some failed only for the moment.
@@ -173,9 +139,11 @@ class Hosts:
         since = self.memory.now()
         for number in _rounds(errors, deadline):
             health = self.memory.health(anew=not files and number == 0)
-            left = list(health.order(self.all(), since, files=files))
-            while left:
+            left = list(health.order(self._lately() if files else self.all(), since, files=files))
+            asked: set[str] = set()
+            while left or (left := [host for host in self.all() if host not in asked]):
                 base = left.pop(0)
+                asked.add(base)
                 others = any(not health.rests(other, since) for other in left)
                 part = _part(deadline, 1 + len(left), others=others)
                 try:

@@ -1,8 +1,8 @@
 """Where a registry's files stand. Pure: every path of a plugin's file and of a TUF target's copy is made and recognised here.
 
 A plugin's folder is `plugins/<id>`, or `plugins/_<2 hex digits of sha256(id)>/<id>` where it was first published into a registry that had
-more than 2,500 plugins: GitHub shows at most 3,000 entries of a folder, and Git writes a folder's whole list with each commit. Published files never move, so
-one registry may hold both; what the index names counts.
+more than 2,500 plugins: GitHub shows at most 3,000 entries of a folder, and Git writes a folder's whole list with each commit.
+Published files never move, so one registry may hold both; what the index names counts.
 """
 
 from __future__ import annotations
@@ -54,14 +54,26 @@ def plugin_folder(plugin_id: str, *, fan_out: bool = False) -> str:
     return f"plugins/_{hashlib.sha256(plugin_id.encode()).hexdigest()[:2]}/{plugin_id}"
 
 
+def is_crowded(plugins: int) -> bool:
+    """Whether a registry with so many plugins gives the next one a folder of the second kind."""
+    return plugins > FAN_OUT_ABOVE
+
+
 def plugin_folders(plugin_id: str) -> tuple[str, str]:
     """Both folders in which a plugin's files can be, the plain one first."""
     return plugin_folder(plugin_id), plugin_folder(plugin_id, fan_out=True)
 
 
-def manifest_path(folder: str, version: str) -> str:
-    """Where a version's manifest stands in its plugin's folder."""
-    return f"{folder}/{version}/manifest.json"
+def manifest_path(folder: str, version: str, *, resigned: str | None = None) -> str:
+    """Where a version's manifest stands in its plugin's folder.
+
+    Args:
+        folder: the plugin's.
+        version: the version.
+        resigned: 12 hex digits of the digest of a manifest that was signed again.
+    """
+    name = "manifest" if resigned is None else f"manifest.{resigned}"
+    return f"{folder}/{version}/{name}.json"
 
 
 def release_path(folder: str, version: str) -> str:

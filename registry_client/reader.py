@@ -64,6 +64,10 @@ class Reader:
             )
         blocks = self._session.statements.blocks()
         self._ask_for_next(view, lines, blocks, likely)
+        return self.judge(plugin_id, lines, blocks)
+
+    def judge(self, plugin_id: str, lines: list[IndexLine], blocks: tuple[Block, ...]) -> list[VersionInfo]:
+        """How the versions on these lines, which are all of a plugin, stand; raises as `versions` does."""
         releases = [self._release(line) for line in lines]
         self._check_revisions(plugin_id, lines, releases)
         return [self._info(line, release, blocks) for line, release in zip(lines, releases, strict=True)]
@@ -105,7 +109,7 @@ class Reader:
         """Begin to fetch, beside the index, the blocks and the publisher whose id the plugin's begins with."""
         session = self._session
         blocks = session.statements.blocks_wanted()
-        publisher = _guess_publisher(view.publishers, plugin_id)
+        publisher = guess_publisher(view.publishers, plugin_id)
         for ref in (blocks, view.find(f"publishers/{publisher}.json") if publisher else None):
             if ref is not None and not session.statements.knows(ref):
                 session.read_ahead(ref)
@@ -123,16 +127,18 @@ class Reader:
         missing = [
             ref
             for ref in named
-            if ref is not None and not session.statements.knows(ref) and not session.at_hand(ref)
+            if ref is not None
+            and not session.statements.knows(ref)
+            and not session.files.at_hand(ref.digest, ref.size)
         ]
         for ref in missing:
             session.read_ahead(ref)
         if missing and likely is not None:
             with contextlib.suppress(RegistryError):
-                manifest = likely([self._claimed(line, blocks) for line in lines]).manifest
-                session.ahead(manifest.path, digest=manifest.digest, size=manifest.size)
+                manifest = likely([self.claimed(line, blocks) for line in lines]).manifest
+                session.files.ahead(manifest.path, digest=manifest.digest, size=manifest.size)
 
-    def _claimed(self, line: IndexLine, blocks: tuple[Block, ...]) -> VersionInfo:
+    def claimed(self, line: IndexLine, blocks: tuple[Block, ...]) -> VersionInfo:
         """How a version stands if its release is what it claims to be."""
         from registry_client.signed import parse_embedded_release  # noqa: PLC0415
 
@@ -212,8 +218,14 @@ class Reader:
                 newest = {v: max(now.get(v, (0, "")), merged.get(v, (0, ""))) for v in {**now, **merged}}
                 store.write_revisions(plugin_id, newest)
 
-    def manifest(self, line: IndexLine) -> VerifiedManifest:
+    def manifest(
+        self, line: IndexLine, keep: Callable[[Digest, bytes], object] | None = None
+    ) -> VerifiedManifest:
         """Fetch and verify the manifest of an index line, and compare the line with it.
+
+        Args:
+            line: the line.
+            keep: what to do with one that had to be fetched; by default it is cached.
 
         Raises:
             DigestError, SignatureError: not what was signed. VerificationError: the index misstates it.
@@ -222,7 +234,7 @@ class Reader:
 
         keys = self.publisher_of(line)
         ref = line.manifest
-        data = self._session.file(ref.path, digest=ref.digest, size=ref.size)
+        data = self._session.files.read(ref.path, digest=ref.digest, size=ref.size, keep=keep)
         document = parse_manifest(data, ref.path)
         if document.payload_digest != ref.payload_digest:
             raise DigestError(
@@ -244,7 +256,7 @@ class Reader:
         return verified
 
 
-def _guess_publisher(publishers: Collection[str], plugin_id: str) -> str | None:
+def guess_publisher(publishers: Collection[str], plugin_id: str) -> str | None:
     """Whose plugin it probably is: of the publisher with the longest id that the plugin's begins with, or of the only one."""
     if len(publishers) == 1:
         return next(iter(publishers))

@@ -114,6 +114,12 @@ class TrustedView:
         return TargetRef(path, info.length, digest, served_path(path, digest), role.version, custom)
 
     @cached_property
+    def index(self) -> dict[str, TargetRef]:
+        """Every shard and directory of the index that is a TUF target, by its path."""
+        paths = (path for path in self._targets["registrar"].targets if path.startswith("index/"))
+        return {path: ref for path in paths if (ref := self.find(path)) is not None}
+
+    @cached_property
     def publishers(self) -> frozenset[str]:
         """Ids of the publishers that the maintainers have signed."""
         paths = (PurePosixPath(path) for path in self._targets["targets"].targets)

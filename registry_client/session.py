@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from registry_client.digest import Digest
@@ -21,16 +21,18 @@ from registry_client.errors import (
     RollbackError,
     VerificationError,
 )
-from registry_client.flights import Flights
+from registry_client.files import Files
 from registry_client.fresh import fresh_view, is_fresh
-from registry_client.hosts import AllHostsFailedError, Hosts, Memory, new_deadline
+from registry_client.hosts import AllHostsFailedError, Hosts, new_deadline
 from registry_client.keys import refuse_dev_keys
+from registry_client.memory import Memory
 from registry_client.statements import Statements
 from registry_client.store import Directories, Store, View
 from registry_client.urls import check_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from registry_client.credentials import Credentials
     from registry_client.deadline import Part
@@ -103,7 +105,7 @@ class Session:
         self._not_before = float("-inf")
         memory = Memory(lambda: settings.clock().timestamp(), self.store)
         self._hosts = Hosts(self.urls, self._mirrors, transport, credentials, memory)
-        self._flights: Flights[bytes] = Flights()
+        self.files = Files(self._hosts, self.store, settings.timeout)
         self.statements = Statements(
             self.find,
             self.read,
@@ -316,8 +318,8 @@ class Session:
         return self.file(ref.served_path, digest=ref.digest, size=ref.size)
 
     def read_ahead(self, ref: TargetRef) -> None:
-        """Begin to fetch a TUF target, as `ahead` does."""
-        self.ahead(ref.served_path, digest=ref.digest, size=ref.size)
+        """Begin to fetch a TUF target that `read` will probably be asked for."""
+        self.files.ahead(ref.served_path, digest=ref.digest, size=ref.size)
 
     def target(self, path: str) -> bytes:
         """The bytes of a TUF target by its path; raises as `find` and `read` do."""
@@ -326,28 +328,10 @@ class Session:
     def file(self, path: str, *, digest: Digest, size: int) -> bytes:
         """A file below the base URL whose digest and size are signed: from the cache, else from a host.
 
-        Threads that want the same file share one fetch.
-
         Raises:
             NotFetchedError: no host has it. FetchError: none answered. DigestError: none has the right bytes.
         """
-        data = self.store.read_object(digest)
-        if data is None or len(data) != size:
-            data = self._flights.get((digest, size), lambda: self._fetch(path, digest, size))
-            self.store.write_object(digest, data)
-        return data
-
-    def ahead(self, path: str, *, digest: Digest, size: int) -> None:
-        """Begin to fetch a file that `file` will probably be asked for; nothing where it is cached or under way."""
-        if not self.store.has_object(digest):
-            self._flights.ahead((digest, size), lambda: self._fetch(path, digest, size))
-
-    def at_hand(self, ref: TargetRef) -> bool:
-        """Whether a target is cached, or was asked for already."""
-        return (ref.digest, ref.size) in self._flights or self.store.has_object(ref.digest)
-
-    def _fetch(self, path: str, digest: Digest, size: int) -> bytes:
-        return self._hosts.get_signed(path, digest=digest, size=size, timeout=self.settings.timeout)
+        return self.files.read(path, digest=digest, size=size)
 
     def unsigned_file(self, path: str, limit: int) -> bytes:
         """A file whose bytes the caller will compare with a digest it holds itself."""
@@ -423,8 +407,3 @@ class Session:
 def _is_lag(error: RegistryError) -> bool:
     """Whether an error is what a cache that lags behind looks like."""
     return isinstance(error, (RollbackError, ExpiredError))
-
-
-def utc_now() -> datetime:
-    """The clock of this machine."""
-    return datetime.now(UTC)

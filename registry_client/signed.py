@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from securesystemslib.exceptions import UnverifiedSignatureError
-from securesystemslib.signer import Signature as SslibSignature
-
 from registry_client.digest import Digest
 from registry_client.errors import (
     DigestError,
@@ -173,6 +170,9 @@ class PublisherKeys:
 
     def _verdict(self, document: Parsed[Any], keyid: str, sig: str) -> bytes | str:
         """The public key's fingerprint if the signature counts, else why it does not."""
+        from securesystemslib.exceptions import UnverifiedSignatureError  # noqa: PLC0415  (blocks need no signatures)
+        from securesystemslib.signer import Signature as SslibSignature  # noqa: PLC0415
+
         if keyid in (self.publisher.revoked_keys or {}):
             return "is revoked"
         key = self._current.get(keyid)

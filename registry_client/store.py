@@ -12,8 +12,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
-import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +36,8 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
     Raises:
         OSError: nothing was changed.
     """
+    import tempfile  # noqa: PLC0415  (searching writes nothing)
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
     try:
@@ -244,6 +244,8 @@ class Store:
         with _locked(path.with_name("install-id.lock"), _INSTALL_ID_TIMEOUT):
             found = _read_install_id(path)  # another process may have been faster
             if found is None:
+                import uuid  # noqa: PLC0415  (needed once)
+
                 found = uuid.uuid4().hex
                 try:
                     write_atomic(path, found.encode())

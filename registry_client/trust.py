@@ -7,11 +7,9 @@ its errors into ours.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shutil
 import tempfile
-from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,6 @@ from tuf.api.metadata import Metadata, Root
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
-from registry_client.digest import Digest
 from registry_client.errors import (
     DigestError,
     ExpiredError,
@@ -29,10 +26,8 @@ from registry_client.errors import (
     NotFetchedError,
     RollbackError,
     SignatureError,
-    TooLargeError,
     VerificationError,
 )
-from registry_client.flights import Flights
 from registry_client.roles import (
     EXPIRY_DAYS,
     ROLES,
@@ -41,14 +36,14 @@ from registry_client.roles import (
     TrustedView,
     check_roles,
     check_signing_time,
-    hinted_versions,
     keys_in_use,
     named_digest,
     read_role,
     read_roles,
     role_info,
 )
-from registry_client.store import unwritable, write_atomic
+from registry_client.store import unwritable
+from registry_client.waves import SNAPSHOT_LIMIT, TARGETS_LIMIT, TIMESTAMP_LIMIT, Waves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,16 +52,12 @@ if TYPE_CHECKING:
     from registry_client.errors import RegistryError
     from registry_client.http import Body
 
-_ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{0,200}"')  # RFC 9110 8.8.3; not `*`, which matches anything
-_CONDITIONAL_FOR = timedelta(days=1)
-_TIMESTAMP = "/timestamp.json"
-_NOTE = "timestamp.etag"
 _LIMITS = UpdaterConfig(
     max_root_rotations=64,
     max_delegations=1,  # targets and one role below it; never into what that role delegates
-    timestamp_max_length=16_384,
-    snapshot_max_length=65_536,
-    targets_max_length=2_000_000,
+    timestamp_max_length=TIMESTAMP_LIMIT,
+    snapshot_max_length=SNAPSHOT_LIMIT,
+    targets_max_length=TARGETS_LIMIT,
 )
 
 
@@ -78,113 +69,22 @@ class Link(Enum):
 
 
 class _Fetcher(FetcherInterface):
-    """Gives python-tuf bytes through a function; the timestamp conditionally, and what comes next before it is asked for.
+    """Gives python-tuf what a refresh has fetched, and its errors as python-tuf knows them."""
 
-    python-tuf asks for one file after the other and verifies each before the next. Two waves go ahead of it: the timestamp with the next
-    root, and with the timestamp's answer all roles whose version it says has changed. Nothing of it is trusted more: python-tuf asks in its
-    own order, is given the bytes that are there, within its own limits, and whatever was fetched in vain is dropped.
-
-    Attributes:
-        unchanged: whether a host answered that its timestamp is the cached one.
-    """
-
-    def __init__(
-        self,
-        get: Callable[[str, int, str | None], Body],
-        metadata_dir: Path,
-        now: datetime,
-        *,
-        conditional: bool,
-    ) -> None:
-        self._get = get
-        self._metadata_dir = metadata_dir
-        self._now = now
-        self._conditional = conditional
-        self._flights: Flights[Body] = Flights()
-        self._held: tuple[bytes, str | None] | None = None
-        self.unchanged = False
+    def __init__(self, waves: Waves) -> None:
+        self._waves = waves
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        yield self.download_bytes(url, _LIMITS.targets_max_length)
+        yield self.download_bytes(url, TARGETS_LIMIT)
 
     def download_bytes(self, url: str, max_length: int) -> bytes:
         """Fetch metadata. Raises DownloadError only, as ngclient expects."""
         try:
-            if url.endswith(_TIMESTAMP):
-                return self._timestamp(url, max_length)
-            if url.endswith(".root.json"):
-                return self._root(url, max_length)
-            return self._bounded(url, max_length, None).data
+            return self._waves.get(url, max_length)
         except FetchError as e:
             if isinstance(e, NotFetchedError) and e.status is not None:
                 raise tuf_errors.DownloadHTTPError(str(e), e.status) from e
             raise tuf_errors.DownloadError(str(e)) from e
-
-    def _root(self, url: str, max_length: int) -> bytes:
-        """The next root, while the timestamp is on its way."""
-        timestamp = f"{url.rpartition('/')[0]}{_TIMESTAMP}"
-        self._ahead(timestamp, _LIMITS.timestamp_max_length, self._cached(timestamp)[1])
-        data = self._bounded(url, max_length, None).data
-        self._flights.forget(
-            timestamp
-        )  # it may be older than this root, and signed with keys of the one before
-        return data
-
-    def _timestamp(self, url: str, max_length: int) -> bytes:
-        """The timestamp, or the cached one if the host says that it is unchanged."""
-        cached, etag = self._cached(url)
-        body = self._bounded(url, max_length, etag)
-        if body.not_modified:
-            self.unchanged = True
-            return cached
-        self._ask_ahead(url.removesuffix(_TIMESTAMP), body.data)
-        if body.etag and _ENTITY_TAG.fullmatch(body.etag):
-            stored = {"etag": body.etag, "digest": Digest.of(body.data), "at": self._now.timestamp()}
-            note = self._metadata_dir / _NOTE
-            write_atomic(note, json.dumps({"url": url, **stored}).encode())
-        return body.data
-
-    def _ask_ahead(self, folder: str, timestamp: bytes) -> None:
-        """Begin to fetch each role whose version is not the one held."""
-        for role, version in hinted_versions(timestamp).items():
-            held = read_role(self._metadata_dir, role)
-            if held is None or held.version != version:
-                limit = _LIMITS.snapshot_max_length if role == "snapshot" else _LIMITS.targets_max_length
-                self._ahead(f"{folder}/{version}.{role}.json", limit, None)
-
-    def _ahead(self, url: str, limit: int, etag: str | None) -> None:
-        self._flights.ahead(url, lambda: self._get(url, limit, etag))
-
-    def _bounded(self, url: str, max_length: int, etag: str | None) -> Body:
-        """What was fetched ahead, else what is fetched now; no longer than python-tuf allows."""
-        body = self._flights.get(url, lambda: self._get(url, max_length, etag))
-        if len(body.data) > max_length:
-            raise TooLargeError(f"{url}: the body is longer than the {max_length} bytes allowed")
-        return body
-
-    def _cached(self, url: str) -> tuple[bytes, str | None]:
-        """The cached timestamp and its entity tag as they were at first; no tag if the host is to send it whole.
-
-        A host that answers "unchanged" wrongly, or once gave a wrong tag, holds a client up for a day at most.
-        """
-        if self._held is None:
-            self._held = self._read_cached(url) if self._conditional else (b"", None)
-        return self._held
-
-    def _read_cached(self, url: str) -> tuple[bytes, str | None]:
-        try:
-            cached = (self._metadata_dir / "timestamp.json").read_bytes()
-            known = json.loads((self._metadata_dir / _NOTE).read_bytes())
-            age = self._now.timestamp() - known["at"]
-            if (
-                (known["url"], known["digest"]) == (url, Digest.of(cached))
-                and 0 <= age < _CONDITIONAL_FOR.total_seconds()
-                and _ENTITY_TAG.fullmatch(known["etag"])
-            ):
-                return cached, known["etag"]
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # nothing cached, or damaged
-        return b"", None
 
 
 class _CachedFetcher(FetcherInterface):
@@ -230,15 +130,15 @@ class Trust:
             ConfigError: the directory cannot be written, or the pinned root is unusable.
         """
         with self._copy() as copy:
-            fetcher = _Fetcher(get, copy, self._clock(), conditional=True)
+            waves = Waves(get, copy, self._clock(), conditional=True)
             try:
-                view = self._run(base_url, fetcher, copy, Link.ONLINE)
+                view = self._run(base_url, _Fetcher(waves), copy, Link.ONLINE)
             except (FetchError, VerificationError):
-                if not fetcher.unchanged:
+                if not waves.unchanged:
                     raise
                 # "Unchanged" may have been wrong: once more, with the timestamp itself.
-                fetcher = _Fetcher(get, copy, self._clock(), conditional=False)
-                view = self._run(base_url, fetcher, copy, Link.ONLINE)
+                waves = Waves(get, copy, self._clock(), conditional=False)
+                view = self._run(base_url, _Fetcher(waves), copy, Link.ONLINE)
             try:
                 _move_files(copy, self._dir)
             except OSError as e:

@@ -17,7 +17,7 @@ from publisher.registrar.state import Row
 from publisher.watch import artifacts
 from publisher.watch.artifacts import check_artifacts
 from publisher.watch.probe import Verdict
-from registry_client import http
+from registry_client import connections
 from registry_client.digest import Digest
 from registry_client.errors import FetchError
 from registry_client.http import Deadline, Transport
@@ -105,13 +105,13 @@ class TestPrivateAddresses:
         inside = FaultServer(lambda _: b"secret")
         with inside:
             port = inside.url.rpartition(":")[2]
-            real = http._public
+            real = connections._public
 
             def public(connected: socket.socket, connection: Any) -> socket.socket:
                 """The first host counts as a public one."""
                 return connected if connected.getpeername()[1] != int(port) else real(connected, connection)
 
-            monkeypatch.setattr(http, "_public", public)
+            monkeypatch.setattr(connections, "_public", public)
             host.fail("a", Fault(redirect=f"{inside.url}/b"))
             with pytest.raises(FetchError, match="a private one"):
                 Transport(public_only=True).get(f"{host.url}/a", limit=100, deadline=Deadline(5))
@@ -147,10 +147,10 @@ class TestPrivateAddresses:
         connected: Any = Connected()
         connection: Any = None
         if public:
-            assert http._public(connected, connection) is connected
+            assert connections._public(connected, connection) is connected
         else:
             with pytest.raises(Exception, match="private"):
-                http._public(connected, connection)
+                connections._public(connected, connection)
         assert connected.closed is not public
 
     @pytest.mark.parametrize(

@@ -68,6 +68,16 @@ RootDigestOption = Annotated[
         help="What metadata/1.root.json must be: sha256:<hex>.",
     ),
 ]
+JobsOption = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        metavar="N",
+        min=0,
+        help="How many processes verify, where there is much to verify. Default: one on each core.",
+        show_default=False,
+    ),
+]
 IssueOption = Annotated[
     str | None,
     typer.Option(

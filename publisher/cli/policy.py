@@ -244,18 +244,29 @@ def set_policy(
         bool | None,
         typer.Option("--artifacts-in-tree/--no-artifacts-in-tree", help="Keep artifacts in the registry."),
     ] = None,
+    catalogue_minutes: Annotated[
+        int | None,
+        typer.Option(
+            "--catalogue-minutes",
+            metavar="N",
+            min=0,
+            max=1440,
+            help="For how long additions to registry.json may wait for each other; 0 for not at all.",
+        ),
+    ] = None,
     key: KeysOption = None,
     root_digest: RootDigestOption = None,
     allow_dev_keys: DevKeysOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Change the registry's name, base URL, mirrors, or whether it keeps artifacts."""
+    """Change the registry's name, base URL, mirrors, whether it keeps artifacts, or how often registry.json is written."""
     from publisher.maintain import policy
 
     members: dict[str, Any] = {
         "name": name,
         "baseUrl": base_url.rstrip("/") if base_url else None,
         "mirrors": mirror,
+        "catalogueMinutes": catalogue_minutes,
     }
     if no_mirrors:
         members["mirrors"] = []

@@ -11,6 +11,7 @@ from publisher.cli import actions, env
 from publisher.cli.common import (
     BranchOption,
     DevKeysOption,
+    JobsOption,
     JsonOption,
     KeysOption,
     PublicKeysOption,
@@ -59,6 +60,7 @@ def register(
             "--from-scratch", help="Derive the index anew where nothing that the online key signed verifies."
         ),
     ] = False,
+    jobs: JobsOption = 0,
     quarantine: Annotated[
         Path | None,
         typer.Option(
@@ -77,6 +79,17 @@ def register(
             help="Set a status there on each commit that was handled (GITHUB_TOKEN).",
         ),
     ] = None,
+    gather: Annotated[
+        float,
+        typer.Option(
+            "--gather",
+            metavar="SECONDS",
+            min=0,
+            max=600,
+            help="Where something is offered, wait until no more has come for 3 seconds, at most this long: "
+            "a busy registry then commits in batches.",
+        ),
+    ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     allow_dev_keys: DevKeysOption = False,
     json_output: JsonOption = False,
@@ -88,7 +101,7 @@ def register(
     """
     from publisher.authority import pinned_root
     from publisher.maintain.desk import candidates
-    from publisher.registrar.remote import register_remote
+    from publisher.registrar.remote import register_remote, wait_for_more
     from publisher.registrar.run import Options
 
     pinned = parse_digest(root_digest)
@@ -106,6 +119,7 @@ def register(
             full=full,
             from_scratch=from_scratch,
             orders=orders,
+            jobs=jobs,
         )
 
     reporter = _reporter(statuses)
@@ -116,6 +130,8 @@ def register(
     else:
         warn_unpinned(pinned)
         remote = remote_at(registry)
+        if gather:
+            wait_for_more(remote, env.environ(), gather)
         run = register_remote(
             remote, branch, options_for, env.environ(), env.now, dry_run=dry_run, on_handled=reporter
         )

@@ -13,6 +13,7 @@ from publisher.cli.common import (
     BranchOption,
     DevKeysOption,
     IssueOption,
+    JobsOption,
     JsonOption,
     RootDigestOption,
     SummaryOption,
@@ -83,6 +84,7 @@ def audit(
             show_default=False,
         ),
     ] = None,
+    jobs: JobsOption = 0,
     issue: IssueOption = None,
     summary: SummaryOption = None,
     allow_dev_keys: DevKeysOption = False,
@@ -99,7 +101,7 @@ def audit(
     board = _Board.at(issue)
     tree, pinned, allowed = _audited(registry, root, parse_digest(root_digest), allow_dev_keys)
     remote = "://" in registry
-    report = run(tree, pinned, env.now(), allow_dev_keys=allowed, complete=not remote)
+    report = run(tree, pinned, env.now(), allow_dev_keys=allowed, complete=not remote, jobs=jobs)
     found = Elsewhere()
     if artifacts or links:
         note("looking at what is elsewhere: this may take a while")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from publisher.offer import Offer
     from publisher.registrar.submission import Submission
-    from publisher.tree import Tree
+    from publisher.tree import Listing
 
 EVENT: Final = "plugin-published"
 _PERMISSIONS: Final = (
@@ -77,7 +77,7 @@ class GitHubRegistry:
         self._page = f"{server.rstrip('/')}/{name}"
         self._before: dict[str, int | None] = {}
         self._gone = False
-        self.tree: Tree = GitHubTree(api, name, self._head())
+        self.tree: Listing = GitHubTree(api, name, self._head())
 
     def _head(self) -> str:
         head = branch_head(self._api, self._name, self._branch)

@@ -253,6 +253,10 @@ class GitHubTree:
                     found.append(path)
         return iter(sorted(found))
 
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders that stand in a folder, sorted."""
+        return sorted(name for name, item in self._list(folder).items() if item.kind == "tree")
+
     def _list(self, folder: str) -> dict[str, Item]:
         """The entries of a folder by name. A folder that is known not to exist is not asked for."""
         if folder not in self._folders:

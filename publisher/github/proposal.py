@@ -10,6 +10,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from publisher.folders import folder_in
 from publisher.github.answers import text_of
 from publisher.github.api import repository_path
 from publisher.github.git_data import GitHubTree, branch_head
@@ -21,6 +22,7 @@ from publisher.offer import Submitted, Verdict, taken
 from publisher.registrar.submission import Submission
 from publisher.waiting import landed
 from registry_client.errors import GitHubError, PublishError, RegistryError
+from registry_client.layout import manifest_path, release_path
 from registry_client.signed import parse_manifest, parse_release
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from publisher.github.api import Api
     from publisher.offer import Offer
-    from publisher.tree import Tree
+    from publisher.tree import Listing
 
 PROPOSE: Final = "propose/"
 _EXPLAINED: Final = (
@@ -68,7 +70,7 @@ class GitHubProposal:
                 hint="Give the registry's main branch with --branch.",
             )
         self._main = main
-        self.tree: Tree = GitHubTree(api, self._upstream.name, main)
+        self.tree: Listing = GitHubTree(api, self._upstream.name, main)
         self._heads = Heads(api, self._upstream, branch, lambda: self._login, sleep)
 
     @cached_property
@@ -79,11 +81,11 @@ class GitHubProposal:
 
     def pending(self, plugin_id: str, version: str) -> Sequence[Submission]:
         """The open proposals of this version: that of the version itself, and that of its next status."""
-        place = f"plugins/{plugin_id}/{version}"
-        current = self.tree.read(f"{place}/release.json")
+        folder = folder_in(self.tree, plugin_id)
+        status = release_path(folder, version)
         names = [f"{PROPOSE}{plugin_id}@{version}"]
-        if self.tree.read(f"{place}/manifest.json") is not None:
-            names.append(f"{names[0]}@r{_revision(current, place) + 1}")
+        if self.tree.read(manifest_path(folder, version)) is not None:
+            names.append(f"{names[0]}@r{_revision(self.tree.read(status), status) + 1}")
         pulls = [self._find(name) for name in names]
         return [s for pull in pulls if pull is not None for s in self._submission(pull, plugin_id, version)]
 
@@ -92,11 +94,11 @@ class GitHubProposal:
         if pull.repository is None:
             return
         head = GitHubTree(self._api, pull.repository, pull.commit)
-        place = f"plugins/{plugin_id}/{version}"
+        folder = folder_in(head, plugin_id)
         found = []
-        for name in ("manifest", "release"):
-            data = head.read(f"{place}/{name}.json")
-            found.append(None if data == self.tree.read(f"{place}/{name}.json") else data)
+        for path in (manifest_path(folder, version), release_path(folder, version)):
+            data = head.read(path)
+            found.append(None if data == self.tree.read(path) else data)
         if any(found):
             manifest, release = found
             yield Submission(
@@ -112,7 +114,7 @@ class GitHubProposal:
             PublishError: the token may not, or the registry takes none.
         """
         branch = branch_of(offer)
-        work = Work(branch, files_of(offer), offer.message, now, self._main)
+        work = Work(branch, offer.placed(folder_in(self.tree, offer.id)), offer.message, now, self._main)
         pull = self._find(branch)
         body = self._body(offer)
         if pull is None:
@@ -258,12 +260,6 @@ def branch_of(offer: Offer) -> str:
     if "manifest.json" in offer.files:
         return name
     return f"{name}@r{_revision(offer.files['release.json'], 'release.json')}"
-
-
-def files_of(offer: Offer) -> dict[str, bytes]:
-    """An offer's files by their paths on main."""
-    place = f"plugins/{offer.id}/{offer.version}"
-    return {path if "/" in path else f"{place}/{path}": data for path, data in offer.files.items()}
 
 
 def says_the_same(path: str, known: bytes | None, data: bytes) -> bool:

@@ -6,14 +6,17 @@ them stays when it is written anew.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from publisher.changes import describe_changes, show_size
+from publisher.folders import folder_in
 from publisher.markdown import Markdown, code, escape, table
 from registry_client.errors import RegistryError
 from registry_client.jsontext import payload_digest_of
+from registry_client.layout import manifest_path, plain_path, release_path
 from registry_client.names import parse_version
 from registry_client.signed import parse_manifest, parse_release
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from publisher.offer import Offer
-    from publisher.tree import Tree
+    from publisher.tree import Listing, Tree
 
 LONGEST_BODY: Final = 65_536
 """What GitHub takes, in characters. Bytes are counted here, to be on the safe side."""
@@ -60,7 +63,7 @@ def build_body(
     offer: Offer,
     manifest: Mapping[str, Any] | None,
     release: Mapping[str, Any] | None,
-    tree: Tree,
+    tree: Listing,
     to: Registry,
 ) -> str:
     """The text for an offer.
@@ -85,23 +88,20 @@ def build_body(
     return _fitted(offer, rows, to)
 
 
-def previous_manifest(tree: Tree, plugin_id: str, version: str) -> dict[str, Any] | None:
+def previous_manifest(tree: Listing, plugin_id: str, version: str) -> dict[str, Any] | None:
     """What a version is compared with: what hosts are offered now, if it is older, else the newest published version below.
 
     Where there is none below, the newest at all; None for a plugin's first version.
     """
     own = parse_version(version)
-    offered = _read_manifest(tree, f"plugins/{plugin_id}.json")  # one request, where folders take one each
+    folder = folder_in(tree, plugin_id)
+    offered = _read_manifest(tree, plain_path(folder))  # one request, where folders take one each
     if offered is not None and offered["id"] == plugin_id and parse_version(offered["version"]) < own:
         return offered
     published = {}
-    prefix, name = f"plugins/{plugin_id}/", "/manifest.json"
-    for path in tree.paths(prefix.rstrip("/")):
-        if path.endswith(name):
-            try:
-                published[parse_version(path.removeprefix(prefix).removesuffix(name))] = path
-            except ValueError:
-                continue
+    for version_name in tree.folders(folder):
+        with contextlib.suppress(ValueError):
+            published[parse_version(version_name)] = manifest_path(folder, version_name)
     published.pop(own, None)
     below = [known for known in published if known < own] or list(published)
     return _read_manifest(tree, published[max(below)]) if below else None
@@ -218,11 +218,12 @@ def _said(value: Any) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _status_before(tree: Tree, offer: Offer) -> dict[str, Any]:
+def _status_before(tree: Listing, offer: Offer) -> dict[str, Any]:
     """The status in force on main; empty if the version is new."""
-    place = f"plugins/{offer.id}/{offer.version}"
-    release = tree.read(f"{place}/release.json")
-    manifest = _read_manifest(tree, f"{place}/manifest.json")
+    folder = folder_in(tree, offer.id)
+    place = release_path(folder, offer.version)
+    release = tree.read(place)
+    manifest = _read_manifest(tree, manifest_path(folder, offer.version))
     if manifest is None:
         return {}
     if release is not None:

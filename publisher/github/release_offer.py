@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from publisher.github.api import Api
     from publisher.offer import Offer, Verdict
-    from publisher.tree import Tree
+    from publisher.tree import Listing
 
 MANIFEST_ASSET: Final = "plugin-manifest.json"
 RELEASE_ASSET: Final = "plugin-release.json"
@@ -75,7 +75,7 @@ class ReleaseOffer:
                 f"{registry} has no branch {branch!r}, or it is not public",
                 hint="Check the registry's name and --branch. A private registry is not offered to by import.",
             )
-        self.tree: Tree = GitHubTree(api, registry, head)
+        self.tree: Listing = GitHubTree(api, registry, head)
         self._api = api
         self._registry = registry
         self._branch = branch

@@ -156,7 +156,7 @@ def _is_new(manifest: Parsed[Manifest], row: Row | None, tree: Tree) -> bool:
     if Digest.of(manifest.data) == row.digest or "removed" in row.raw:
         return False
     known: set[str] = set()
-    place = f"plugins/{model.id}/{model.version}"
+    place = row.path.rpartition("/")[0]
     for path in tree.paths(place):
         if path.startswith(f"{place}/manifest."):
             known |= _signers(tree.read(path) or b"", path, row.payload_digest)

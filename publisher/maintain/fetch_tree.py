@@ -6,24 +6,29 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from publisher.authority import load_authority, load_root, verify_role
-from publisher.registrar.state import read_rows
+from publisher.registrar.rows import read_rows
+from publisher.registrar.sharding import read_directory
 from publisher.tree import MemoryTree
 from publisher.tuf_repository import latest_version, parse_metadata, read_metadata
 from registry_client.catalogue import parse_catalogue
 from registry_client.digest import Digest, verify_digest
 from registry_client.errors import DigestError, NotFetchedError, TooLargeError, VerificationError
 from registry_client.http import Deadline, Transport
-from registry_client.layout import served_path
+from registry_client.layout import plain_path, served_path
 from registry_client.models.index import CATALOGUE_LIMIT
 from registry_client.models.manifest import MANIFEST_LIMIT
+from registry_client.shards import shard_path
 from registry_client.signed import parse_manifest
 from registry_client.urls import check_base_url
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tuf.api.metadata import MetaFile, Root, TargetFile, Targets
 
     from publisher.authority import Authority
-    from publisher.registrar.state import Row
+    from publisher.registrar.rows import Row
+    from publisher.registrar.sharding import Ref
 
 _METADATA_LIMIT = 2_000_000
 _NAMED = ("targets.json", "blocks.json", "registrar.json")
@@ -163,14 +168,21 @@ class _Fetcher:
         verify_role("registrar", metadata, authority.targets, f"metadata/{version}.registrar.json")
         role: Targets = metadata.signed
         self._copies(tree, role)
-        rows = []
+        rows: list[Row] = []
+        below: dict[str, tuple[str, Ref]] = {}
         for name, info in role.targets.items():
             data = tree.files[served_path(name, Digest.from_hex(info.hashes["sha256"]))]
             if name == "registry.json":
                 tree.files["registry.json"] = data
-            else:
+                continue
+            directory = read_directory(data, name)
+            if directory is None:
                 rows += read_rows(data, name)
-        return rows
+                continue
+            paths = {shard_path(bits): ref for bits, ref in directory.items()}
+            below |= {served_path(path, ref.digest): (path, ref) for path, ref in paths.items()}
+        tree.files |= self._all({copy: ref for copy, (_, ref) in below.items()})
+        return rows + [row for copy, (path, _) in below.items() for row in read_rows(tree.files[copy], path)]
 
     def plugins(self, tree: MemoryTree, rows: list[Row]) -> None:
         """Manifests and in-tree artifacts."""
@@ -188,11 +200,13 @@ class _Fetcher:
                     if ":" not in item.url:
                         artifacts[item.url] = (item.digest, item.size)
         tree.files |= self._all(artifacts)
+        folders = {row.raw["id"]: row.folder for row in rows}
         for entry in parse_catalogue(tree.files["registry.json"], f"{self._base}/registry.json"):
-            path = f"plugins/{entry.id}.json"
-            tree.files[path] = self.get(path, MANIFEST_LIMIT)
+            if entry.id in folders:
+                path = plain_path(folders[entry.id])
+                tree.files[path] = self.get(path, MANIFEST_LIMIT)
 
-    def _all(self, wanted: dict[str, tuple[Digest, int]]) -> dict[str, bytes]:
+    def _all(self, wanted: Mapping[str, tuple[Digest, int]]) -> dict[str, bytes]:
         def one(path: str) -> bytes:
             digest, size = wanted[path]
             return verify_digest(self.get(path, size), digest=digest, size=size, where=f"{self._base}/{path}")

@@ -17,6 +17,7 @@ from registry_client.errors import (
     VerificationError,
 )
 from registry_client.jsontext import dump_json, payload_digest_of
+from registry_client.layout import plugin_folders, version_file
 from registry_client.models.base import format_time
 from registry_client.names import check_plugin_id, check_range, parse_version
 from registry_client.signed import parse_blocks, parse_manifest, parse_policy, parse_publisher
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from registry_client.digest import Digest
 
 Json = dict[str, Any]
-_DEPTH = 4  # plugins/<id>/<version>/<file>
 
 
 @dataclass(frozen=True)
@@ -212,9 +212,10 @@ def unblock(desk: Desk, plugin_id: str, versions: str | None) -> list[str]:
 def published_versions(tree: Tree, plugin_id: str) -> dict[str, Digest]:
     """Payload digests of a plugin's published versions, oldest first."""
     found = {}
-    for path in tree.paths(f"plugins/{plugin_id}"):
-        parts = path.split("/")
-        if len(parts) != _DEPTH or parts[-1] != "manifest.json":
+    paths = [path for folder in plugin_folders(plugin_id) for path in tree.paths(folder)]
+    for path in paths:
+        parts = version_file(path)
+        if parts is None or not parts.is_manifest or parts.resigned:
             continue
         try:
             document = parse_manifest(tree.read(path) or b"", path)
@@ -239,7 +240,7 @@ def signed_by(tree: Tree, keyid: str) -> set[str]:
     """Payload digests of all published manifests and releases that carry a signature of a key."""
     found = set()
     for path in tree.paths("plugins"):
-        if len(path.split("/")) != _DEPTH:
+        if version_file(path) is None:
             continue
         try:
             document = json.loads(tree.read(path) or b"{}")

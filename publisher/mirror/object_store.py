@@ -29,6 +29,7 @@ _QUICK = timedelta(seconds=LEASE_SECONDS / 6)
 """Of what a run may write only while it holds the right: one attempt, and for as long further ones."""
 _LONG = timedelta(seconds=600)
 _PAGE = 1000
+_RETRIES = 5
 _STATUS = re.compile(r"status code: ([1-5][0-9]{2})")
 _CODE = re.compile(r"<Code>([A-Za-z]{3,60})</Code>")
 _WORDS: Final = (
@@ -88,7 +89,7 @@ def open_bucket(
                 bucket.url,
                 config=config or None,
                 client_options={"allow_http": plain, "timeout": timeout},
-                retry_config={"max_retries": 5, "retry_timeout": timeout},
+                retry_config={"max_retries": _RETRIES, "retry_timeout": timeout},
             )
 
     return ObjectPlace(bucket.url, store(_QUICK), store(_LONG), wait, clock or Clock())

@@ -28,6 +28,7 @@ from registry_client.errors import (
     VersionExistsError,
 )
 from registry_client.jsontext import KIB
+from registry_client.layout import is_crowded, manifest_path, plugin_folder, version_file
 from registry_client.models.base import format_time
 from registry_client.models.index import SHARD_LIMIT
 from registry_client.signed import (
@@ -72,6 +73,7 @@ def _judge(
     submission: Submission, state: State, context: Context
 ) -> tuple[Row, list[Result], dict[str, bytes]]:
     keys = publisher_for(submission.id, context.authority)
+    check_folder(submission, state)
     results: list[Result] = []
     files: dict[str, bytes] = {}
     row = state.get(submission.id, submission.version)
@@ -84,6 +86,29 @@ def _judge(
     if row is None or not results:
         raise PublishError(f"{submission.source}: holds neither manifest.json nor release.json")
     return row, results, files
+
+
+def folder_of(plugin_id: str, state: State) -> str:
+    """The folder of a plugin's files: where its versions stand, as files that were published never move."""
+    rows = state.sorted_rows(plugin_id)
+    return rows[-1].folder if rows else plugin_folder(plugin_id, fan_out=is_crowded(state.plugins))
+
+
+def check_folder(submission: Submission, state: State) -> None:
+    """Refuse a document that stands on main apart from its plugin's versions. Of a plugin's first version, either folder will do.
+
+    Raises:
+        PublishError: it does.
+    """
+    found = None if submission.path is None else version_file(submission.path)
+    if found is None or not state.holds(submission.id):
+        return
+    own = folder_of(submission.id, state)
+    if found.folder != own:
+        raise PublishError(
+            f"{submission.source}: the files of {submission.id!r} stand in {own}, and this one does not",
+            hint=f"Move it to {own}/{submission.version}/: a plugin's files stay together.",
+        )
 
 
 def publisher_for(plugin_id: str, authority: Authority) -> PublisherKeys:
@@ -115,7 +140,7 @@ def _manifest(
     if problems:
         raise ManifestError(where, problems)
     files = _artifacts(verified, submission, context)
-    path = submission.path or f"plugins/{submission.id}/{submission.version}/manifest.json"
+    path = submission.path or manifest_path(folder_of(submission.id, state), submission.version)
     files[path] = data
     row = build_row(verified, path, context.now)
     _fits(row, state, where)
@@ -212,7 +237,7 @@ def _published_already(
     if not verified.keyids > _counting(known, keys, document.where):
         return row, Result.UNCHANGED, {}
     # The file that clients know by digest stays; the re-signed one gets a name of its own, so caches cannot mix them up.
-    path = f"plugins/{document.model.id}/{document.model.version}/manifest.{digest.hex[:12]}.json"
+    path = manifest_path(row.folder, document.model.version, resigned=digest.hex[:12])
     renewed = row.replaced(manifest=manifest_ref(verified, path), publisher=verified.publisher)
     return renewed, Result.SIGNED, {**kept, path: document.data}
 

@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from publisher.registrar.listing import Listing, build_listing
+from registry_client.catalogue import CATALOGUE_PATH, parse_catalogue
 from registry_client.client import RegistryClient
 from registry_client.errors import (
     NotFetchedError,
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from publisher.tree import Overlay, Tree
 
 _URL = "http://candidate.invalid"
+# Where more plugins changed, the whole catalogue is parsed.
+_FEW = 50
 
 
 class TreeTransport:
@@ -97,6 +101,7 @@ def check_candidate(
         before = _exists_before(client(used, candidate.base), ids)
         try:
             _read(client(fresh, candidate), ids)
+            _check_lines(candidate, ids)
             if before:
                 _follow(client(used, candidate), ids)
         except RegistryError as e:
@@ -104,6 +109,16 @@ def check_candidate(
                 f"the client refuses the new index, so nothing was written: {e.message}",
                 hint=e.hint or "Run 'publisher registry audit' to see what is wrong.",
             ) from e
+
+
+def _check_lines(candidate: Overlay, ids: list[str]) -> None:
+    """Read the catalogue's lines of these plugins as the client does, which `_read` does not where they are few."""
+    data = candidate.read(CATALOGUE_PATH)
+    if data is None or len(ids) > _FEW:
+        return
+    listing = Listing(data)
+    lines = {plugin_id: line for plugin_id in ids if (line := listing.find(plugin_id)) is not None}
+    parse_catalogue(build_listing(lines, listing.updated), CATALOGUE_PATH)
 
 
 def _refuse_warning(message: str) -> None:
@@ -132,7 +147,9 @@ def _follow(client: RegistryClient, ids: list[str]) -> None:
 def _read(client: RegistryClient, ids: list[str]) -> None:
     """Read everything that a fresh client can be offered."""
     client.refresh()
-    client.search()
+    client.search(
+        ids[0] if 0 < len(ids) <= _FEW else ""
+    )  # for one id, only the lines that may hold it are parsed
     if client.session.statements.policy().registry != client.session.registry():
         raise RegistrarError(
             "targets metadata names policy.json with another registry id than it holds",

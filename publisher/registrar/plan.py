@@ -112,14 +112,12 @@ def on_main(tree: Overlay, state: State) -> Iterable[Submission]:
             continue
         row = state.get(found.id, found.version)
         data = tree.read(path)
-        if data is None or (
-            found.is_manifest and row is not None and _signed_before(data, path, row, tree)
-        ):
+        if data is None or (found.is_manifest and row is not None and _signed_before(data, path, row, tree)):
             continue
         if found.is_manifest:
             yield Submission(path, found.id, found.version, manifest=data, path=path)
         else:
-            yield Submission(path, found.id, found.version, release=data)
+            yield Submission(path, found.id, found.version, release=data, path=path)
 
 
 def _paths(tree: Overlay, state: State) -> Iterable[str]:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from publisher.git import GitTree
+from publisher.git import scratch_repository
 from publisher.main_branch import change_main
+from publisher.registrar.gather import Pause, gather
 from publisher.registrar.run import Options, Run, register
 from publisher.registrar.submission import ARTIFACT_PATH, MAX_IN_TREE, Outcome, Result, Submission, broken
 from registry_client.errors import PublishError, RegistryError
@@ -93,6 +94,27 @@ def register_remote(
             return _together(runs)
 
 
+def wait_for_more(
+    remote: Remote,
+    environ: Mapping[str, str],
+    seconds: float,
+    pause: Pause = Pause(),  # noqa: B008  (nothing changes in it)
+) -> None:
+    """Where something is offered, wait for what else comes, so that it all goes into one commit.
+
+    Args:
+        remote: the registry's repository.
+        environ: the environment for Git.
+        seconds: for how long at most.
+        pause: how time passes meanwhile.
+
+    Raises:
+        GitError: the remote cannot be read.
+    """
+    with scratch_repository(remote, environ) as git:
+        gather(lambda: git.ls_remote(f"{PUBLISH}*"), seconds, pause)
+
+
 def _together(runs: Sequence[Run]) -> Run:
     """One report on all batches. Each was given the same orders, and the first carried them out."""
     first = runs[0]
@@ -125,16 +147,24 @@ def _batch(refs: Mapping[str, str]) -> dict[str, str]:
 
 
 def _run(main: Main, refs: Mapping[str, str], options_for: Callable[[Tree], Options], now: datetime) -> Run:
-    git = main.git
-    git.fetch([main.commit, *sorted(set(refs.values()))])
-    tree = GitTree(git, main.commit)
+    git, tree = main.git, main.tree()
+    if refs:
+        git.fetch(sorted(set(refs.values())))
     submissions, refused = read_refs(git, refs)
 
     def recover(path: str, digest: Digest) -> bytes | None:
-        git.fetch([main.commit], depth=None)
+        git.fetch([main.commit], depth=None, blobless=True)
         return git.from_history(main.commit, path, digest)
 
-    options = replace(options_for(tree), recover=recover)
+    def changed_since(base: str) -> list[str] | None:
+        changed = main.changed_since(tree, base)
+        if changed is None:  # everything will be read
+            tree.prefetch(tree.paths("plugins"))
+        return changed
+
+    options = replace(options_for(tree), recover=recover, commit=main.commit, changed_since=changed_since)
+    if options.full:
+        tree.prefetch(tree.paths("plugins"))
     run = register(tree, submissions, options, now)
     return replace(run, outcomes=(*run.outcomes, *refused))
 

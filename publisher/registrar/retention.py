@@ -1,7 +1,7 @@
 """How long superseded files stay: raw hosting caches each path for minutes, so readers arrive late.
 
-Kept: metadata of a role while its successor is younger than 7 days, and every shard that kept metadata names; copies of registry.json
-named by registrar metadata superseded less than an hour ago.
+Kept: metadata of a role while its successor is younger than 7 days, and every shard and index directory that kept metadata names, with what
+these name; copies of registry.json named by registrar metadata superseded less than an hour ago.
 """
 
 from __future__ import annotations
@@ -9,13 +9,19 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
+from publisher.registrar.sharding import read_directory
+from publisher.tree import TIMESTAMP
 from publisher.tuf_repository import STAGING, latest_version, metadata_path
+from registry_client.catalogue import CATALOGUE_PATH
 from registry_client.digest import Digest
+from registry_client.errors import DocumentError
 from registry_client.layout import served_path
-from registry_client.trust import role_info
+from registry_client.models.index import TOP_BITS
+from registry_client.roles import role_info
+from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,14 +30,70 @@ if TYPE_CHECKING:
 
 KEEP = timedelta(days=7)
 KEEP_CATALOGUE = timedelta(hours=1)
+# Of metadata that names a copy which must stay for another reason: so many are passed before the rest is left to the daily run.
+_MOST_OLD = 50
 Target = tuple[str, str]
 _HEX = re.compile(r"[0-9a-f]{64}")
 _VERSIONED = re.compile(rf"{STAGING}/([1-9][0-9]*)\.(targets|blocks)\.json")
+_DIRECTORY_COPY = re.compile(rf"targets/index/[0-9a-f]{{64}}\.[01]{{{TOP_BITS}}}\.json")
 _SUPERSEDED = re.compile(r"metadata/([1-9][0-9]*)\.(snapshot|registrar|targets|blocks)\.json")
 
 
 def collect_garbage(tree: Overlay, now: datetime) -> None:
-    """Delete what no reader can still need. Roots are kept for ever: clients walk them."""
+    """Delete what no reader can still need. Roots are kept for ever: clients walk them.
+
+    Once a day everything is gone through; in the other runs only copies of registry.json, which are large.
+    """
+    if _is_first_of_day(tree, now):
+        _collect_all(tree, now)
+    else:
+        _collect_catalogues(tree, now)
+
+
+def _is_first_of_day(tree: Overlay, now: datetime) -> bool:
+    """Whether no timestamp was signed yet on this day, UTC."""
+    try:
+        signed = json.loads(tree.base.read(TIMESTAMP) or b"")["signed"]
+        before = role_info("timestamp", signed).signed_at
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return True
+    return before is None or before.date() != now.astimezone(UTC).date()
+
+
+def _collect_catalogues(tree: Overlay, now: datetime) -> None:
+    """Delete copies of registry.json that only metadata names that was superseded more than an hour ago.
+
+    The walk back ends where a run before has deleted already.
+    """
+    kept: set[str] = set()
+    superseded: datetime | None = None
+    looked_at = 0
+    for version in range(latest_version(tree, "registrar"), 0, -1):
+        path = metadata_path("registrar", version)
+        if looked_at == _MOST_OLD or tree.read(path) is None:
+            return
+        brief = _read(tree, path)
+        digests = {
+            digest for name, digest in brief.targets if name == CATALOGUE_PATH and _HEX.fullmatch(digest)
+        }
+        if superseded is None or now - superseded <= KEEP_CATALOGUE:
+            kept |= digests
+        else:
+            looked_at += 1
+            for copy in (_copy(CATALOGUE_PATH, digest) for digest in digests - kept):
+                if tree.digest(copy) is None:
+                    return
+                tree.delete(copy)
+        superseded = brief.signed_at
+        if superseded is None:
+            return
+
+
+def _copy(path: str, hexdigest: str) -> str:
+    return served_path(path, Digest.from_hex(hexdigest))
+
+
+def _collect_all(tree: Overlay, now: datetime) -> None:
     kept = {role: _keep(tree, role, now) for role in ("snapshot", "registrar", "targets", "blocks")}
     for path in list(tree.paths("metadata")):
         match = _SUPERSEDED.fullmatch(path)
@@ -41,14 +103,28 @@ def collect_garbage(tree: Overlay, now: datetime) -> None:
     for path in tree.paths(STAGING):  # what waits for signatures will need its documents
         if _VERSIONED.fullmatch(path):
             targets |= _read(tree, path).targets
-    copies = {
-        served_path(path, Digest.from_hex(hexdigest))
-        for path, hexdigest in targets
-        if _HEX.fullmatch(hexdigest)
-    }
+    copies = {_copy(path, hexdigest) for path, hexdigest in targets if _HEX.fullmatch(hexdigest)}
+    copies |= _below(tree, {path for path in copies if _DIRECTORY_COPY.fullmatch(path)})
     for path in list(tree.paths("targets")):
         if path not in copies:
             tree.delete(path)
+
+
+def _below(tree: Overlay, copies: set[str]) -> set[str]:
+    """Copies of the shards that kept index directories name. What makes no sense names nothing."""
+    found: set[str] = set()
+    for copy in copies:
+        try:
+            shards = read_directory(tree.read(copy) or b"", _named(copy))
+        except DocumentError:
+            continue
+        found |= {served_path(shard_path(bits), ref.digest) for bits, ref in (shards or {}).items()}
+    return found
+
+
+def _named(copy: str) -> str:
+    """The target's path of a served copy."""
+    return f"index/{copy.rpartition('.')[0].rpartition('.')[2]}.json"
 
 
 def _keep(tree: Overlay, role: str, now: datetime) -> dict[int, frozenset[Target]]:
@@ -62,7 +138,7 @@ def _keep(tree: Overlay, role: str, now: datetime) -> dict[int, frozenset[Target
         brief = _read(tree, path)
         old = superseded is not None and now - superseded > KEEP_CATALOGUE
         kept[version] = (
-            frozenset(t for t in brief.targets if t[0] != "registry.json") if old else brief.targets
+            frozenset(t for t in brief.targets if t[0] != CATALOGUE_PATH) if old else brief.targets
         )
         superseded = brief.signed_at
         if superseded is None or now - superseded > KEEP:

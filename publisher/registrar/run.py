@@ -161,9 +161,7 @@ def _register(tree: Tree, submissions: Iterable[Submission], options: Options, n
     )
     plan = run_plan(inputs, state, submissions)
     repository = TufRepository(overlay, options.signers, now, days_of(authority.policy))
-    if write_index(
-        overlay, state, authority, repository, commit=options.commit, is_stale=scope.stale
-    ):
+    if write_index(overlay, state, authority, repository, commit=options.commit, is_stale=scope.stale):
         check_candidate(
             overlay, options.pinned_root, state.changed, now, allow_dev_keys=options.allow_dev_keys
         )

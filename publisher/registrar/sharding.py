@@ -88,9 +88,7 @@ def _shard(bits: str, parts: Iterable[bytes]) -> bytes:
 
 def build_directory(bits: str, shards: Mapping[str, Ref]) -> bytes:
     """The bytes of an index directory."""
-    rows = [
-        {"bits": name, "digest": ref.digest, "size": ref.size} for name, ref in sorted(shards.items())
-    ]
+    rows = [{"bits": name, "digest": ref.digest, "size": ref.size} for name, ref in sorted(shards.items())]
     return dump_lines({"bits": bits, "kind": _DIRECTORY, "schemaVersion": 1}, "shards", rows)
 
 
@@ -215,9 +213,7 @@ def update_shards(
 class _Updating:
     """One update, with what it has found out so far."""
 
-    def __init__(
-        self, signed: SignedShards, rows_of: Callable[[str], Mapping[str, Sequence[str]]]
-    ) -> None:
+    def __init__(self, signed: SignedShards, rows_of: Callable[[str], Mapping[str, Sequence[str]]]) -> None:
         self._signed = signed
         self._rows_of = rows_of
         self._refs: dict[str, Ref] = {}

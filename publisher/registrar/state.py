@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from publisher.authority import verify_role
-from publisher.registrar.basis import Basis, DERIVATION, Totals, parse_basis
+from publisher.registrar.basis import DERIVATION, Basis, Totals, parse_basis
 from publisher.registrar.rows import Row, read_rows
 from publisher.registrar.sharding import Ref, SignedShards
 from publisher.tuf_repository import latest_version, read_metadata
@@ -202,6 +202,11 @@ class State:
     def usable(self) -> set[tuple[str, str]]:
         """The versions that are neither removed nor quarantined."""
         return {(row.raw["id"], row.raw["version"]) for row in self.all_rows() if row.usable}
+
+    @property
+    def plugins(self) -> int:
+        """How many plugins the index holds now."""
+        return self.before.plugins + self._gained[0]
 
     @property
     def before(self) -> Totals:

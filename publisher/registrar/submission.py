@@ -43,7 +43,7 @@ class Submission:
         release: bytes of release.json, or None.
         artifacts: bytes by path below the registry's top.
         commit: the commit it came in, where there is one.
-        path: where the manifest stands already, if it came from main.
+        path: where the document stands already, if it came from main.
         is_proposal: whether it stands in an open pull request, whose author may still replace it.
     """
 

@@ -16,7 +16,7 @@ from registry_client.catalogue import CATALOGUE_PATH
 from registry_client.digest import Digest
 from registry_client.errors import RegistrarError
 from registry_client.layout import plain_file, plain_path, served_path, version_file
-from registry_client.models.index import CATALOGUE_LIMIT, SHARD_LIMIT
+from registry_client.models.index import CATALOGUE_LIMIT, SHARD_LIMIT, TOP_BITS
 from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def derive(tree: Overlay, state: State, authority: Authority, now: datetime) -> 
         lines = {line["id"]: line["version"] for line in listing.lines()}
         _write_plain(tree, state, {plugin_id: lines.get(plugin_id) for plugin_id in state.rows})
         files = _all_shards(state)
-        top = {bits: Ref.of(data) for bits, data in files.items() if len(shard_path(bits).split("/")) == 2}
+        top = {bits: Ref.of(data) for bits, data in files.items() if len(bits) <= TOP_BITS}
         written = {bits: data for bits, data in files.items() if state.signed.find(bits) != Ref.of(data)}
         return Derived(shown.data, shown.waiting, top, written)
     found = {plugin_id: listing.find(plugin_id) for plugin_id in {*state.concerned(), *shown.changed}}
@@ -227,7 +227,9 @@ def _registrar_changed(
     state: State,
 ) -> bool:
     """Whether the registrar's metadata must be written anew: other targets, or it holds what does not belong into it."""
-    if not state.verified or state.basis is None or state.basis.waiting != derived.waiting:
+    if not state.verified or state.basis is None:
+        return True
+    if state.basis.waiting != derived.waiting or state.basis.totals != state.totals:
         return True
     metadata = repository.open("registrar")
     if not is_complete("registrar", metadata, [authority.targets]):

@@ -24,6 +24,7 @@ from publisher.tuf_repository import STAGING, latest_version, read_metadata, sta
 from registry_client.digest import Digest
 from registry_client.errors import DocumentError, RegistryError
 from registry_client.jsontext import parse_json
+from registry_client.layout import plugin_folders
 from registry_client.models import Blocks, Policy, Publisher
 from registry_client.signed import parse_blocks, parse_policy, parse_publisher
 
@@ -241,8 +242,9 @@ def _consequences(review: Review, tree: Tree, before: Authority, after: Authorit
     except RegistryError as e:
         review.problems.append(Problem("", f"the registrar would stop: {e.message}", e.hint))
         return
-    ids = {plugin_id for plugin_id in state.rows if _concerns(plugin_id, before, after)}
-    base.prefetch(path for plugin_id in ids for path in tree.paths(f"plugins/{plugin_id}"))
+    ids = [plugin_id for plugin_id in state.rows if _concerns(plugin_id, before, after)]
+    folders = [folder for plugin_id in ids for folder in plugin_folders(plugin_id)]
+    base.prefetch(path for folder in folders for path in tree.paths(folder))
     subset = State({plugin_id: dict(state.rows[plugin_id]) for plugin_id in ids})
     usable = subset.usable()
     verify_rows(Inputs(overlay, after, base.now, no_recovery), subset)

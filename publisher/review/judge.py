@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from publisher.authority import load_authority
 from publisher.changes import describe_changes
-from publisher.registrar.admit import admit
+from publisher.registrar.admit import admit, folder_of
 from publisher.registrar.online import drop_unverified
 from publisher.registrar.plan import on_main, submission_order
 from publisher.registrar.state import Row, State, load_state
@@ -33,6 +33,7 @@ from publisher.review.verdict import Fact, Verdict, VersionReport
 from publisher.tree import Overlay
 from registry_client.digest import Digest
 from registry_client.errors import DocumentError, RegistryError
+from registry_client.layout import plugin_folders, version_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -101,8 +102,8 @@ class _Restricted:
         return (path for path in self.tree.paths(folder) if self._is_shown(path))
 
     def _is_shown(self, path: str) -> bool:
-        parts = path.split("/")
-        return parts[0] != "plugins" or parts[1] in self.ids
+        found = version_file(path)
+        return not path.startswith("plugins/") or (found is not None and found.id in self.ids)
 
 
 class _Plugins:
@@ -120,12 +121,15 @@ class _Plugins:
         self.notes: list[str] = []
         self._base = base
         readable = [change for change in changes if is_readable(change)]
-        ids = frozenset(c.path.split("/")[1] for c in changes if c.place.area is Area.PLUGIN)
-        base.prefetch(path for plugin_id in ids for path in base.tree.paths(f"plugins/{plugin_id}"))
+        files = (version_file(c.path) for c in changes if c.place.area is Area.PLUGIN)
+        ids = frozenset(found.id for found in files if found is not None)
+        folders = [folder for plugin_id in ids for folder in plugin_folders(plugin_id)]
+        base.prefetch(path for folder in folders for path in base.tree.paths(folder))
         self._tree = Overlay(_Restricted(base.patched(readable), ids))
         self._authority = load_authority(base.tree, base.root, allow_dev_keys=base.allow_dev_keys)
         drop_unverified(self._tree, self._authority)
         self._state = load_state(self._tree, self._authority)
+        self._state.look_at(ids, full=False)
         self._context = Context(self._authority, self._tree.read, base.now, self._recover)
         self._changed = {change.path: change for change in readable}
         self._named: set[str] = set()
@@ -141,7 +145,7 @@ class _Plugins:
 
     def _deletions(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            if change.new is None:
+            if change.new is None and self._folder_apart_from(change.path) is None:
                 hint = (
                     "Set its status instead: 'publisher yank', or 'publisher set-status'."
                     if change.place.area is Area.PLUGIN
@@ -163,9 +167,26 @@ class _Plugins:
             if change.place.area is Area.PLUGIN and path not in seen:
                 self._passed_over(change)
 
+    def _folder_apart_from(self, path: str) -> str | None:
+        """The folder of a published plugin, if a path of that plugin's is in the other one; else None."""
+        found = version_file(path)
+        if found is None or not self._state.holds(found.id):
+            return None
+        own = folder_of(found.id, self._state)
+        return own if found.folder != own else None
+
     def _passed_over(self, change: Change) -> None:
         """A document that the registrar does not look at: as the index has it, or one that was signed again under another name."""
-        indexed = {path: digest for row in self._state.all_rows() for path, digest in row.files}
+        own = self._folder_apart_from(change.path)
+        if own is not None:
+            what = f"does not stand in {own}, where the other files of its plugin do"
+            self.problems.append(
+                Problem(change.shown, what, "Move it there: a plugin's files stay together.")
+            )
+            return
+        found = version_file(change.path)
+        rows = self._state.sorted_rows(found.id) if found is not None else []
+        indexed = {path: digest for row in rows for path, digest in row.files}
         if change.base is None or self._tree.digest(change.path) == indexed.get(change.path):
             self.notes.append(f"{change.shown}: the index has it already; nothing would change.")
             return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from publisher.markdown import one_line
 from publisher.registrar.submission import ARTIFACT_PATH, MAX_IN_TREE
+from registry_client.layout import plain_file, plugin_folders, version_file
 from registry_client.models.blocks import BLOCKS_LIMIT
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.models.policy import POLICY_LIMIT
@@ -137,10 +138,7 @@ class Problem:
 _PLACES: tuple[tuple[re.Pattern[str], Area, str, int], ...] = tuple(
     (re.compile(regex), area, subject, limit)
     for regex, area, subject, limit in (
-        (r"plugins/([^/]+)/[^/]+/manifest\.json", Area.PLUGIN, "plugin {}", MANIFEST_LIMIT),
-        (r"plugins/([^/]+)/[^/]+/release\.json", Area.PLUGIN, "plugin {}", RELEASE_LIMIT),
-        (r"plugins/[^/]+/[^/]+/manifest\.[0-9a-f]{12}\.json", Area.GENERATED, "", MANIFEST_LIMIT),
-        (r"plugins/[^/]+\.json|registry\.json", Area.GENERATED, "", METADATA_LIMIT),
+        (r"registry\.json", Area.GENERATED, "", METADATA_LIMIT),
         (r"metadata/(?:timestamp|[0-9]+\.(?:snapshot|registrar))\.json", Area.GENERATED, "", METADATA_LIMIT),
         (rf"targets/index/.+|targets/{_HEX}\.registry\.json", Area.GENERATED, "", METADATA_LIMIT),
         (ARTIFACT_PATH.pattern, Area.ARTIFACT, "", MAX_IN_TREE),
@@ -171,6 +169,9 @@ _PLACES: tuple[tuple[re.Pattern[str], Area, str, int], ...] = tuple(
 
 def place_of(path: str) -> Place:
     """What a path stands for."""
+    plugin = _place_of_plugin(path)
+    if plugin is not None:
+        return plugin
     for regex, area, subject, limit in _PLACES:
         match = regex.fullmatch(path)
         if match:
@@ -179,6 +180,19 @@ def place_of(path: str) -> Place:
     if folded in _FILES or folded.split("/", 1)[0] in _FOLDERS:
         return Place(Area.STRAY)
     return Place(Area.OTHER)
+
+
+def _place_of_plugin(path: str) -> Place | None:
+    """What a path below `plugins/` stands for; None for any other, and for what is no file of a plugin."""
+    found = version_file(path)
+    if found is None:
+        return None if plain_file(path) is None else Place(Area.GENERATED)
+    if found.folder not in plugin_folders(found.id):
+        return None
+    if found.resigned:
+        return Place(Area.GENERATED, limit=MANIFEST_LIMIT)
+    limit = MANIFEST_LIMIT if found.is_manifest else RELEASE_LIMIT
+    return Place(Area.PLUGIN, f"plugin {found.id}", limit)
 
 
 def check_scope(changes: Iterable[Change]) -> list[Problem]:

@@ -6,10 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from publisher.authority import pinned_root
-from publisher.git import Entry, Git, Remote, scratch_repository
+from publisher.git import Git, GitTree, Remote, scratch_repository
+from publisher.git_objects import PLAIN_FILE
+from publisher.main_branch import read_in_any_case
 from publisher.review.judge import judge
-from publisher.review.paths import JUDGED, Base, Change, Problem, is_readable
-from publisher.review.tree_diff import Blob, FileDiff, diff_trees
+from publisher.review.paths import JUDGED, Base, Change, Problem, is_readable, place_of
+from publisher.review.tree_diff import FileDiff, diff_trees
 from publisher.review.verdict import Verdict
 from registry_client.errors import ConfigError, GitError, PublishError
 
@@ -23,9 +25,6 @@ _OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # A whole ref, or a branch; nothing that Git could take for an option, a pattern or an expression.
 _REF = re.compile(r"(?!-)[A-Za-z0-9_@+=,./-]{1,200}")
 _DEPTH = 50
-_REGULAR = ("100644", "100755")
-# What judging reads of the base in any case.
-_READ_FIRST = ("metadata/", "targets/", "publishers/", "staging/", "policy.json", "blocks.json")
 
 
 def validate_remote(
@@ -55,55 +54,59 @@ def validate_remote(
     with scratch_repository(remote, environ) as git:
         tip, proposed = _find(git, remote, base, head)
         git.fetch(list(dict.fromkeys([tip, proposed])), depth=_DEPTH, blobless=True)
-        entries = {entry.path: entry for entry in git.entries(tip)}
         try:
             diffs = _diff(git, tip, proposed)
         except PublishError as e:
             return Verdict(problems=(Problem("", e.message, e.hint),))
-        tree = _Files(git, {path: entry.oid for path, entry in entries.items() if entry.mode in _REGULAR})
-        prefetch(git, [entry.oid for path, entry in entries.items() if path.startswith(_READ_FIRST)])
-        changes = [_change(git, diff, entries) for diff in diffs]
+        tree = _Files(git, GitTree(git, tip))
+        tree.prefetch([*read_in_any_case(tree.below), *tree.paths("targets/index")])
+        git.fetch_objects(diff.new.oid for diff in diffs if diff.new is not None and _is_judged(diff))
+        changes = [_change(git, diff, tree.below) for diff in diffs]
         registry = Base(
-            tree,
-            pinned_root(tree, root_digest),
-            now,
-            allow_dev_keys,
-            tree.patched,
-            lambda paths: prefetch(git, [oid for path in paths if (oid := tree.oids.get(path))]),
+            tree, pinned_root(tree, root_digest), now, allow_dev_keys, tree.patched, tree.prefetch
         )
         return judge(changes, registry)
 
 
 class _Files:
-    """Files by path and object id, read when they are asked for.
+    """The files of a commit with some changes on top, read when they are asked for.
 
     Attributes:
-        oids: object id by path.
+        below: the commit.
     """
 
-    def __init__(self, git: Git, oids: Mapping[str, str]) -> None:
+    def __init__(self, git: Git, below: GitTree, oids: Mapping[str, str | None] | None = None) -> None:
         self._git = git
-        self.oids = oids
+        self.below = below
+        self._oids = oids or {}
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file, or None."""
-        oid = self.oids.get(path)
+        if path not in self._oids:
+            return self.below.read(path)
+        oid = self._oids[path]
         return None if oid is None else self._git.read(oid)
 
     def paths(self, folder: str) -> Iterator[str]:
         """All paths below a folder, sorted."""
         prefix = f"{folder}/" if folder else ""
-        return iter(sorted(path for path in self.oids if path.startswith(prefix)))
+        changed = {path: oid for path, oid in self._oids.items() if path.startswith(prefix)}
+        paths = {*self.below.paths(folder), *changed}
+        return iter(sorted(path for path in paths if changed.get(path, "") is not None))
+
+    def prefetch(self, paths: Iterable[str]) -> None:
+        """Fetch files that are going to be read, together."""
+        self.below.prefetch(paths)
 
     def patched(self, changes: Iterable[Change]) -> _Files:
         """These files with some changes on top. Files that may not be read are left as they were."""
-        oids = dict(self.oids)
+        oids = dict(self._oids)
         for change in changes:
             if change.new is None:
-                oids.pop(change.path, None)
+                oids[change.path] = None
             elif is_readable(change):
                 oids[change.path] = change.new.oid
-        return _Files(self._git, oids)
+        return _Files(self._git, self.below, oids)
 
 
 def _find(git: Git, remote: Remote, base: str, head: str) -> tuple[str, str]:
@@ -182,23 +185,18 @@ def _read_tree(git: Git, oid: str, limit: int) -> bytes:
     return git.read(oid)
 
 
-def _change(git: Git, diff: FileDiff, entries: Mapping[str, Entry]) -> Change:
+def _change(git: Git, diff: FileDiff, tip: GitTree) -> Change:
     """A difference with what the base branch has now, and with the new file's size where that matters."""
-    entry = entries.get(diff.path)
-    base = Blob(entry.mode, entry.oid) if entry is not None else None
-    change = Change(diff.path, diff.old, diff.new, base)
-    if diff.new is None or diff.new.mode != "100644" or change.place.area not in JUDGED:
-        return change
+    base = tip.entry(diff.path)
+    if diff.new is None or not _is_judged(diff):
+        return Change(diff.path, diff.old, diff.new, base)
     return Change(diff.path, diff.old, diff.new, base, git.size(diff.new.oid)[1])
 
 
-def prefetch(git: Git, oids: Iterable[str]) -> None:
-    """Fetch objects that a blobless fetch has left out, together rather than one by one as they are read."""
-    wanted = sorted(set(oids))
-    if not wanted or not git.run("config", "--default", "", "--get", "remote.origin.promisor").strip():
-        return
-    lines = "".join(f"{oid}\n" for oid in wanted).encode()
-    git.run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--stdin", "origin", stdin=lines)
+def _is_judged(diff: FileDiff) -> bool:
+    """Whether the new file is one that is looked into."""
+    plain = diff.new is not None and diff.new.mode == PLAIN_FILE
+    return plain and place_of(diff.path).area in JUDGED
 
 
-__all__ = ["prefetch", "validate_remote"]
+__all__ = ["validate_remote"]

@@ -13,7 +13,7 @@ from publisher.watch.derived import derived
 from publisher.watch.findings import Finding, Level, Report, error
 from publisher.watch.strays import names, schemas, strays
 from publisher.watch.versions import examine_versions
-from registry_client.errors import RegistrarError, RegistryError
+from registry_client.errors import RegistryError
 from registry_client.shards import bits_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from publisher.tree import Tree
 
-_SAMPLED_BITS = 7
+_SAMPLED_BITS = 5
 
 
 def audit(
@@ -56,24 +56,24 @@ def audit(
         state = load_state(tree, authority, full=True)
         if not state.verified:
             findings.append(error("metadata", "the index is not signed by the registrar's present key"))
-        findings += chain(tree, authority)
-        findings += expiries(tree, now)
+        findings += chain(overlay, authority)
+        findings += expiries(overlay, now)
     except RegistryError as e:
         return Report((error("metadata", e.message, e.hint),))
-    totals = state.before
-    findings += copies(tree, authority)
+    totals, sample = state.totals, _sample(state.rows)
+    findings += copies(overlay, authority)
     versions = examine_versions(overlay, state, authority, jobs=jobs, schemas=schema)
     findings += versions.findings
     findings += names(state)
     if complete:
-        findings += strays(tree, authority, state, versions.artifacts)
-        findings += schemas(tree)
+        findings += strays(overlay, authority, state, versions.artifacts)
+        findings += schemas(overlay)
     # Last, since it changes rows in memory to what they should be.
     findings += derived(overlay, authority, state, now, versions.known)
-    ids = {*versions.unproven, *_sample(state.rows)}
+    ids = sample | versions.unproven
     try:
         check_candidate(Overlay(tree), pinned_root, ids, now, allow_dev_keys=allow_dev_keys)
-    except RegistrarError as e:
+    except RegistryError as e:
         what = e.message.replace("new index, so nothing was written", "registry")
         findings.append(error(".", what, e.hint))
     return Report(tuple(dict.fromkeys(findings)), totals.plugins, totals.versions)

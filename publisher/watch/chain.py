@@ -58,7 +58,11 @@ def _hint(timestamp: Metadata[Timestamp], snapshot: Metadata[Snapshot]) -> list[
     named = {name.removesuffix(".json"): meta.version for name, meta in snapshot.signed.meta.items()}
     if stated is None or stated == named or timestamp.signed.snapshot_meta.version != snapshot.signed.version:
         return []
-    return [error(metadata_path("timestamp", 0), f"states other versions than its snapshot ({VERSIONS})", REGISTER)]
+    return [
+        error(
+            metadata_path("timestamp", 0), f"states other versions than its snapshot ({VERSIONS})", REGISTER
+        )
+    ]
 
 
 def copies(tree: Tree, authority: Authority) -> list[Finding]:

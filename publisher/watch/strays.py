@@ -59,9 +59,7 @@ def strays(tree: Tree, authority: Authority, state: State, artifacts: Container[
     """
     named = authority.documents
     found = [
-        error(p, "is not a metadata file")
-        for p in tree.paths("metadata")
-        if not _KNOWN_METADATA.fullmatch(p)
+        error(p, "is not a metadata file") for p in tree.paths("metadata") if not _KNOWN_METADATA.fullmatch(p)
     ]
     found += [error(p, "no signed metadata names it") for p in tree.paths("publishers") if p not in named]
     found += [
@@ -127,7 +125,7 @@ def _named_by_directory(tree: Tree, target: str, copy: str, digest: Digest) -> s
     if data is None or Digest.of(data) != digest:
         return set()
     try:
-        shards = read_directory(data, copy) or {}
+        shards = read_directory(data, target) or {}
     except RegistryError:
         return set()  # where it counts, the index does not verify
     return {served_path(shard_path(bits), ref.digest) for bits, ref in shards.items()}

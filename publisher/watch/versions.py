@@ -122,9 +122,7 @@ class _Looking:
         if held is not None and len(held) == size and found == digest:
             return
         what = (
-            f"missing, but {row.path} names it"
-            if held is None
-            else f"was changed: not what {row.path} signs"
+            f"missing, but {row.path} names it" if held is None else f"was changed: not what {row.path} signs"
         )
         self._artifacts.append((number, Finding(Level.ERROR, path, what)))
 

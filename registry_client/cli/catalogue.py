@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from registry_client.cli import text
+from registry_client.cli.info import run_info, version_json
 from registry_client.cli.options import (  # noqa: TC001  (typer reads annotations)
     JsonFlag,
     PluginIdArgument,
     Spec,
 )
-from registry_client.cli.info import run_info, version_json
 from registry_client.cli.search import run_search
 from registry_client.cli.state import parse_spec, state_of
+
 
 def search(
     ctx: typer.Context,

@@ -39,9 +39,7 @@ class Source:
 
     def view(self) -> View | None:
         """What the last refresh found, where it is as good as asking; None elsewhere."""
-        return fresh_view(
-            self.store, self.root, now=time.time(), ttl=TTL, allow_dev_keys=self.allow_dev_keys
-        )
+        return fresh_view(self.store, self.root, now=time.time(), ttl=TTL, allow_dev_keys=self.allow_dev_keys)
 
 
 def source_of(state: State) -> Source | None:

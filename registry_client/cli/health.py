@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from registry_client.cli.output import Output
     from registry_client.client import RegistryClient
     from registry_client.models.blocks import Block
+    from registry_client.session import Session
     from registry_client.trust import RoleInfo
 
 STALE_HOURS = 48
 _MEMBERS = (
-    "registry", "mirrors", "source", "root", "lastAsked", "lastAskedSecondsAgo", "expires", "roles", "cache", "state",
+    "registry", "mirrors", "hosts", "source", "root", "lastAsked", "lastAskedSecondsAgo", "expires", "roles", "cache", "state",
     "installationId", "devKeys", "blocks",
 )  # fmt: skip
 
@@ -106,6 +107,7 @@ def _status(state: State, client: RegistryClient) -> dict[str, Any]:
     return {
         "registry": session.urls[0],
         "mirrors": list(session.hosts()[1:]),
+        "hosts": _hosts_json(session),
         "source": (view.source if view else "") or None,
         "root": session.root_digest,
         "lastAsked": time_text(asked),
@@ -127,6 +129,11 @@ def _status_lines(document: dict[str, Any], output: Output) -> list[str]:
         (
             ("registry", document["registry"]),
             ("mirrors", ", ".join(document["mirrors"])),
+            *(
+                ("asked last", f"{host['url']}: {host['trouble']}; until {host['until']}")
+                for host in document["hosts"]
+                if host["trouble"]
+            ),
             ("last answer", f"from {document['source']}" if document["source"] else ""),
             ("pinned root", document["root"]),
             ("last asked", f"{text.age(ago)} ago" if ago is not None else "never"),
@@ -169,6 +176,20 @@ def _roles(client: RegistryClient) -> list[RoleInfo]:
 def _versions(client: RegistryClient) -> dict[str, int]:
     """Versions of the roles that change with what is published; a renewed timestamp alone changes nothing."""
     return {role.name: role.version for role in _roles(client) if role.name != "timestamp"}
+
+
+def _hosts_json(session: Session) -> list[dict[str, Any]]:
+    """Every host in its usual order; of one that is asked after the others for now: why, and up to when."""
+    health, now = session.health(), session.settings.clock().timestamp()
+    resting = {host: mark for host, mark in health.marks.items() if mark.rests(now)}
+    return [
+        {
+            "url": host,
+            "trouble": resting[host].trouble.value if host in resting else None,
+            "until": time_text(datetime.fromtimestamp(resting[host].until, UTC)) if host in resting else None,
+        }
+        for host in session.hosts()
+    ]
 
 
 def _role_json(role: RoleInfo, now: datetime) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -55,7 +54,11 @@ class Output:
     @property
     def width(self) -> int | None:
         """Columns of the terminal that results go to; None where they go to a file or a program."""
-        return shutil.get_terminal_size().columns if _is_terminal(sys.stdout) else None
+        if not _is_terminal(sys.stdout):
+            return None
+        import shutil
+
+        return shutil.get_terminal_size().columns
 
     @property
     def shows_progress(self) -> bool:

@@ -8,30 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry_client.errors import ConsentError, NotFoundError, ReadOnlyError
-from registry_client.installer import checking, operations, rollback, updates
-from registry_client.installer.applying import apply_plan
 from registry_client.installer.context import Context, Hooks, NoHooks
 from registry_client.installer.disk.area import Area
-from registry_client.installer.disk.exchange import Way, way
-from registry_client.installer.disk.transaction import recover
-from registry_client.installer.elsewhere.unsigned import Elsewhere
-from registry_client.installer.locking import out_of_date
 from registry_client.installer.plan import Action, Plan
-from registry_client.installer.project import graph
 from registry_client.installer.project.file import load_project
 from registry_client.installer.project.lockfile import Lock
 from registry_client.installer.project.model import PROJECT_NAME, Project
-from registry_client.installer.registries import Access, Registries
 from registry_client.models.base import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from registry_client.installer.checking import Checked
+    from registry_client.installer.disk.exchange import Way
     from registry_client.installer.disk.record import Installed
     from registry_client.installer.operations import Planned
     from registry_client.installer.plan import Found
     from registry_client.installer.project.graph import Branch, Link
+    from registry_client.installer.registries import Access
     from registry_client.installer.updates import Outdated
 
 LOCK_TIMEOUT = 60.0
@@ -131,6 +125,8 @@ class Installer:
         Raises:
             RegistryError: a wish cannot be read or fulfilled; nothing has changed.
         """
+        from registry_client.installer import operations  # noqa: PLC0415
+
         agreed = consent or Consent()
         with self._opened(dry_run=dry_run) as ctx:
             planned = operations.plan_add(ctx, self._context, wishes, unsigned=agreed.unsigned, here=here)
@@ -140,12 +136,17 @@ class Installer:
         self, plugin_ids: Sequence[str], *, consent: Consent | None = None, dry_run: bool = False
     ) -> Plan:
         """Ask for plugins no longer, and uninstall them and what only they needed."""
+        from registry_client.installer import operations  # noqa: PLC0415
+
         with self._opened(dry_run=dry_run) as ctx:
             planned = operations.plan_remove(ctx, plugin_ids)
             return self._carry_out(ctx, planned, consent or Consent(), dry_run=dry_run)
 
     def lock(self, *, consent: Consent | None = None, dry_run: bool = False) -> Plan:
         """Make plugins.lock answer plugins.toml; installs nothing. Locked versions stay where they fit."""
+        from registry_client.installer import operations  # noqa: PLC0415
+        from registry_client.installer.applying import apply_plan  # noqa: PLC0415
+
         agreed = consent or Consent()
         with self._opened(dry_run=dry_run) as ctx:
             plan = operations.plan_lock(ctx, unsigned=agreed.unsigned)
@@ -172,6 +173,8 @@ class Installer:
             consent: what the owner agrees to.
             dry_run: only plan.
         """
+        from registry_client.installer import operations  # noqa: PLC0415
+
         agreed = consent or Consent()
         with self._looking() as ctx:
             planned = operations.plan_install(ctx, frozen=frozen, unsigned=agreed.unsigned, verify=verify)
@@ -181,6 +184,8 @@ class Installer:
         self, plugin_ids: Sequence[str] = (), *, consent: Consent | None = None, dry_run: bool = False
     ) -> Plan:
         """Lock and install the newest versions that ranges and statuses allow; of all plugins, or of some."""
+        from registry_client.installer import operations  # noqa: PLC0415
+
         agreed = consent or Consent()
         with self._opened(dry_run=dry_run) as ctx:
             planned = operations.plan_upgrade(ctx, plugin_ids, unsigned=agreed.unsigned)
@@ -188,6 +193,8 @@ class Installer:
 
     def upgrade_automatically(self, *, dry_run: bool = False) -> Plan:
         """What may be done without asking: forced updates, what `[updates]` allows, what blocks ask for. See `Plan.waiting`."""
+        from registry_client.installer import operations  # noqa: PLC0415
+
         with self._opened(dry_run=dry_run) as ctx:
             return self._carry_out(ctx, operations.plan_automatic(ctx), Consent(), dry_run=dry_run)
 
@@ -200,6 +207,8 @@ class Installer:
         dry_run: bool = False,
     ) -> Plan:
         """Go back to a version that was installed before; needs no network. It is not upgraded again unless asked for."""
+        from registry_client.installer import rollback  # noqa: PLC0415
+
         agreed = replace(
             consent or Consent(), permissions=True
         )  # they were accepted when it was installed first
@@ -209,11 +218,15 @@ class Installer:
 
     def disable(self, plugin_ids: Sequence[str]) -> Plan:
         """Set plugins aside, where the host does not load them."""
+        from registry_client.installer import operations  # noqa: PLC0415
+
         with self._changing() as ctx:
             return self._carry_out(ctx, operations.plan_switch(ctx, plugin_ids, Action.DISABLE), Consent())
 
     def enable(self, plugin_ids: Sequence[str]) -> Plan:
         """Put disabled plugins back. A block that keeps one disabled is an error."""
+        from registry_client.installer import operations  # noqa: PLC0415
+
         with self._changing() as ctx:
             return self._carry_out(ctx, operations.plan_switch(ctx, plugin_ids, Action.ENABLE), Consent())
 
@@ -239,11 +252,15 @@ class Installer:
 
     def lock_problems(self) -> tuple[str, ...]:
         """Why plugins.lock does not answer plugins.toml; empty if it does. Asks no host."""
+        from registry_client.installer.locking import out_of_date  # noqa: PLC0415
+
         ctx = self._context(self.project)
         return tuple(out_of_date(ctx.project, ctx.registries, ctx.read_lock()))
 
     def outdated(self) -> list[Outdated]:
         """For which locked plugins something newer is offered."""
+        from registry_client.installer import updates  # noqa: PLC0415
+
         ctx = self._context(self.project)
         found = updates.outdated(ctx, self.locked())
         self._warn(ctx.warnings)
@@ -251,14 +268,20 @@ class Installer:
 
     def tree(self) -> tuple[Branch, ...]:
         """The plugins that plugins.toml asks for, each with what it needs."""
+        from registry_client.installer.project import graph  # noqa: PLC0415
+
         return graph.build_tree(self.locked())
 
     def why(self, plugin_id: str) -> list[list[Link]]:
         """Every chain of requirements that leads to a plugin, the shortest first."""
+        from registry_client.installer.project import graph  # noqa: PLC0415
+
         return graph.chains_to(self.locked(), plugin_id)
 
     def discover(self) -> list[Found]:
         """Folders among the plugins that nobody recorded."""
+        from registry_client.installer import checking  # noqa: PLC0415
+
         area = Area(self.project.host.folder)
         return checking.discover(area.folder, area.read_record().plugins)
 
@@ -270,6 +293,8 @@ class Installer:
         Raises:
             NotFoundError: one is not installed.
         """
+        from registry_client.installer import checking  # noqa: PLC0415
+
         with self._looking() as ctx:
             record, lock = ctx.area.read_record(), ctx.read_lock() or Lock()
             missing = [plugin for plugin in lock.plugins if plugin.id not in record.plugins]
@@ -286,6 +311,10 @@ class Installer:
 
     def status(self) -> HostStatus:
         """How the project stands; asks no host, and does what the blocks last verified ask for."""
+        from registry_client.installer import operations  # noqa: PLC0415
+        from registry_client.installer.disk.exchange import way  # noqa: PLC0415
+        from registry_client.installer.locking import out_of_date  # noqa: PLC0415
+
         with self._looking() as ctx:
             plan = self._do_blocks(ctx)
             record, lock = ctx.area.read_record(), ctx.read_lock()
@@ -302,6 +331,9 @@ class Installer:
     # -- opening --------------------------------------------------------------------------------------------------
 
     def _context(self, project: Project) -> Context:
+        from registry_client.installer.elsewhere.unsigned import Elsewhere  # noqa: PLC0415
+        from registry_client.installer.registries import Registries  # noqa: PLC0415
+
         area = Area(project.host.folder)
         unsigned = Elsewhere(project, area, self._environment, self._access.on_warning)
         registries = Registries(project, self._access)
@@ -313,6 +345,8 @@ class Installer:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[Context]:
         """The project, read anew under the area's lock, after completing what a killed run had committed."""
+        from registry_client.installer.disk.transaction import recover  # noqa: PLC0415
+
         area = Area(self.project.host.folder)
         with area.locked(self._timeout):
             done = recover(area, [self.project.path, self.project.lock_path])
@@ -340,10 +374,14 @@ class Installer:
 
     def _do_blocks(self, ctx: Context) -> Plan:
         """What blocks ask for, done where anything can be."""
+        from registry_client.installer import operations  # noqa: PLC0415
+
         read_only = ctx.read_only is not None
         return self._carry_out(ctx, operations.plan_blocks(ctx), Consent(), dry_run=read_only)
 
     def _carry_out(self, ctx: Context, planned: Planned, consent: Consent, *, dry_run: bool = False) -> Plan:
+        from registry_client.installer.applying import apply_plan  # noqa: PLC0415
+
         plan = planned.plan
         self._warn((*ctx.warnings, *plan.warnings))
         self._agree(plan, consent, dry_run=dry_run)
@@ -359,6 +397,8 @@ class Installer:
 
     @staticmethod
     def _agree(plan: Plan, consent: Consent, *, dry_run: bool) -> None:
+        from registry_client.installer import operations  # noqa: PLC0415
+
         if dry_run or consent.permissions or not plan.asks_for_more:
             return
         if consent.confirm is None:

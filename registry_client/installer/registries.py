@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registry_client.client import RegistryClient, read_root
 from registry_client.digest import Digest
 from registry_client.errors import ConfigError, RegistryError
+from registry_client.fresh import read_root, utc_now
 from registry_client.installer.project.file import host_of
 from registry_client.installer.project.lockfile import LockedRegistry
-from registry_client.session import utc_now
-from registry_client.shards import bits_of
 from registry_client.store import Store
 from registry_client.urls import check_base_url
 
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
+    from registry_client.client import RegistryClient
     from registry_client.credentials import Credentials
     from registry_client.hosts import Fetcher
     from registry_client.installer.project.model import Project, RegistryConfig
@@ -79,6 +77,8 @@ class Registries:
             ConfigError: plugins.toml has no registry of that name, or its root cannot be read.
         """
         if name not in self._clients:
+            from registry_client.client import RegistryClient  # noqa: PLC0415  (where nothing changes, nobody is asked)
+
             config = self._config(name)
             access = self._access
             self._clients[name] = RegistryClient(
@@ -122,6 +122,10 @@ class Registries:
 
     def prefetch(self, wanted: Collection[tuple[str, str]]) -> None:
         """Have the versions of these plugins at hand, fetched in parallel. What fails is raised when it is asked for."""
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+        from registry_client.shards import bits_of  # noqa: PLC0415
+
         missing = sorted(
             {key for key in wanted if key not in self._known}, key=lambda k: (k[0], bits_of(k[1]))
         )

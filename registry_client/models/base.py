@@ -45,7 +45,6 @@ class Document(BaseModel):
         alias_generator=to_camel,
         validate_by_name=False,  # else `initial_status` would be read as `initialStatus`, but not by who reads the raw JSON
         validate_by_alias=True,
-        use_attribute_docstrings=True,
         allow_inf_nan=False,
     )
 
