@@ -33,6 +33,7 @@ from registry_client.models.base import format_time
 from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from benchmarks.generated import Made

@@ -7,7 +7,6 @@ index shard, the publisher's keys, the manifest, the artifact.
 from __future__ import annotations
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -208,6 +207,8 @@ class RegistryClient:
             self._session, self._reader, self.host, asked, lambda: [entry.id for entry in self.search()]
         )
         left = [plugin_id for plugin_id, manifest in found.items() if manifest is None]
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
         with ThreadPoolExecutor(_PARALLEL) as pool:
             rest = dict(zip(left, pool.map(one, left), strict=True))
         return {plugin_id: manifest or rest[plugin_id] for plugin_id, manifest in found.items()}

@@ -138,24 +138,30 @@ class _Adapter(requests.adapters.HTTPAdapter):
         return super().proxy_manager_for(proxy, **options)
 
     def _context(self, verify: object) -> ssl.SSLContext:
-        """Settings of TLS. Whatever is asked for, a valid certificate is required.
+        """Settings of TLS, made once.
 
         Args:
             verify: the bundle or folder of the authorities that count, where the environment names one; else certifi's count.
-
-        Raises:
-            OSError: they cannot be read.
         """
         bundle = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
         with self._lock:
             if bundle not in self._contexts:
-                context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
-                if Path(bundle).is_dir():
-                    context.load_verify_locations(capath=bundle)
-                else:
-                    context.load_verify_locations(cafile=bundle)
-                self._contexts[bundle] = context
+                self._contexts[bundle] = create_context(bundle)
             return self._contexts[bundle]
+
+
+def create_context(bundle: str) -> ssl.SSLContext:
+    """Settings of TLS that require a certificate for the host's name by one of the authorities in a bundle or folder.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    if Path(bundle).is_dir():
+        context.load_verify_locations(capath=bundle)
+    else:
+        context.load_verify_locations(cafile=bundle)
+    return context
 
 
 class _PublicConnection(urllib3.connection.HTTPConnection):

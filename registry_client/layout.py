@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FAN_OUT_ABOVE: Final = 2500
 """So many plugins may stand in `plugins/` itself."""
 
-_FOLDER = r"plugins/(?:_[0-9a-f]{2}/)?(?P<id>[a-z0-9][a-z0-9_-]*)"
+_FOLDER = r"plugins/(?:_[0-9a-f]{2}/)?(?P<id>[^/]+)"
 _VERSION_FILE = re.compile(
     rf"(?P<folder>{_FOLDER})/(?P<version>[^/]+)/(?:(?P<manifest>manifest)(?:\.(?P<resigned>[0-9a-f]{{12}}))?|release)\.json"
 )
@@ -28,7 +28,7 @@ class VersionFile(NamedTuple):
     """A path of a manifest or a release, taken apart.
 
     Attributes:
-        id: the plugin.
+        id: the plugin, as it stands in the path; not checked, so that what is wrong with it can be said.
         version: as it stands in the path; not checked.
         is_manifest: whether it is a manifest; else a release.
         folder: the plugin's folder.
@@ -87,9 +87,9 @@ def plain_path(folder: str) -> str:
 
 
 def version_file(path: str) -> VersionFile | None:
-    """The parts of a path of a manifest or a release; None for any other path."""
+    """The parts of a path of a manifest or a release; None for any other path, such as one below another id's digits."""
     match = _VERSION_FILE.fullmatch(path)
-    if match is None:
+    if match is None or match["folder"] not in plugin_folders(match["id"]):
         return None
     is_manifest = match["manifest"] is not None
     return VersionFile(match["id"], match["version"], is_manifest, match["folder"], match["resigned"])
@@ -98,7 +98,9 @@ def version_file(path: str) -> VersionFile | None:
 def plain_file(path: str) -> str | None:
     """The id of the plugin whose plain manifest a path is; None for any other path."""
     match = _PLAIN_FILE.fullmatch(path)
-    return None if match is None else match["id"]
+    if match is None or path.removesuffix(".json") not in plugin_folders(match["id"]):
+        return None
+    return match["id"]
 
 
 def served_path(path: str, digest: Digest) -> str:

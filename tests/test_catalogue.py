@@ -85,8 +85,8 @@ def test_no_array(plugins: Any) -> None:
 
 
 def test_size_limit() -> None:
-    """16 MiB are the most."""
-    with pytest.raises(DocumentError, match="at most 16777216"):
+    """64 MiB are the most."""
+    with pytest.raises(DocumentError, match="at most 67108864"):
         parse_catalogue(b" " * (CATALOGUE_LIMIT + 1), "registry.json")
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -40,9 +40,6 @@ from registry_client.health import (
 )
 from registry_client.memory import Memory
 from registry_client.store import Directories, Store
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[1]
 URL = "https://registry.example/main"
@@ -449,12 +446,3 @@ def test_a_home_that_may_only_be_read(tmp_path: Path) -> None:
         assert memory.health() == failing(Health())
     finally:
         tmp_path.chmod(0o700)
-
-
-def test_the_clock_is_the_callers() -> None:
-    """Which tests and hosts with a clock of their own move."""
-    now = [NOW]
-    read: Callable[[], float] = lambda: now[0]  # noqa: E731  (a clock)
-    memory = Memory(read)
-    now[0] += 5
-    assert memory.now() == NOW + 5

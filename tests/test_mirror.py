@@ -231,10 +231,13 @@ def test_two_runs_into_one_folder(kept: Kept, tmp_path: Path) -> None:
     old = copy_of(kept, tmp_path / "old")
     publish(kept, "1.1.0")
     for round_ in range(5):
-        folder, said = tmp_path / f"mirror-{round_}", []
+        folder = tmp_path / f"mirror-{round_}"
+        said: list[str] = []
         start = threading.Barrier(2)
 
-        def go(source: Path, folder: Path = folder, start: threading.Barrier = start, said: list[str] = said) -> None:
+        def go(
+            source: Path, folder: Path = folder, start: threading.Barrier = start, said: list[str] = said
+        ) -> None:
             start.wait()
             try:
                 run(Folder(folder, 30), source, kept.now)
@@ -248,7 +251,9 @@ def test_two_runs_into_one_folder(kept: Kept, tmp_path: Path) -> None:
             thread.join()
         assert all("is at timestamp" in message for message in said)
         here = files(folder)
-        assert all(here[path] == (kept.folder / path).read_bytes() for path in served_paths(DirTree(kept.folder)))
+        assert all(
+            here[path] == (kept.folder / path).read_bytes() for path in served_paths(DirTree(kept.folder))
+        )
 
 
 def test_a_run_that_goes_on_is_not_joined(kept: Kept, tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from publisher.mirror.kinds import kind_of
 from publisher.mirror.lease import Clock
 from publisher.mirror.object_store import ObjectPlace, open_bucket
 from publisher.mirror.place import LEASE, OWN, STATE
-from publisher.mirror.served import served_paths
+from publisher.mirror.run import Options, Source, mirror
+from publisher.mirror.served import served_paths, timestamp_version
 from publisher.mirror.target import Bucket
 from publisher.tree import TIMESTAMP, DirTree
 from registry_client.bundle import BUNDLE_PATH
-from registry_client.errors import ConfigError, PublishError, RegistryError
+from registry_client.errors import ConfigError, PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +91,11 @@ def base(s3: S3, bucket: str) -> str:
 def keys(s3: S3, bucket: str) -> set[str]:
     """What is there, but what runs remember."""
     return {path for path in place(s3, bucket).list() if not path.startswith(OWN)}
+
+
+def kept_version(kept: Kept) -> int:
+    """The version of the registry's timestamp."""
+    return timestamp_version((kept.folder / TIMESTAMP).read_bytes())
 
 
 def test_hosts_read_a_bucket(s3: S3, bucket: str, kept: Kept, tmp_path: Path) -> None:
@@ -192,7 +198,7 @@ def test_stopped_at_every_write(
     monkeypatch.setattr("publisher.mirror.object_store._RETRIES", 0)
     run(place(s3, bucket), kept.folder, kept.now)
     publish(kept, "1.1.0")
-    stopped = 0
+    hints: list[str] = []
     for stop in range(200):
         writes = [0]
 
@@ -204,19 +210,72 @@ def test_stopped_at_every_write(
         s3.lost = failing if lost else (lambda _: False)
         try:
             run(place(s3, bucket), kept.folder, kept.now)
-        except RegistryError as e:
-            stopped += 1
-            assert e.hint, e.message
-            s3.fault, s3.lost = (lambda _: None), (lambda _: False)
-            read = newest(kept, base(s3, bucket), tmp_path / f"home-{stop}")
-            assert read == "1.0.0" or lost
-            continue
-        break
-    assert stopped > 5
+        except PublishError as e:
+            hints.append(e.hint)
+        else:
+            break
+        s3.fault, s3.lost = (lambda _: None), (lambda _: False)
+        read = newest(kept, base(s3, bucket), tmp_path / f"home-{stop}")
+        assert read == "1.0.0" or lost
+    assert len(hints) > 5
+    assert all(hints)
     s3.fault, s3.lost = (lambda _: None), (lambda _: False)
     run(place(s3, bucket), kept.folder, kept.now)
     assert newest(kept, base(s3, bucket), tmp_path / "home") == "1.1.0"
     assert run(place(s3, bucket), kept.folder, kept.now).written == ()
+
+
+def test_a_first_run_that_stops(
+    s3: S3, bucket: str, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any write into an empty bucket: the next run knows it for its own mirror, and completes it."""
+    monkeypatch.setattr("publisher.mirror.object_store._RETRIES", 0)
+    stopped = 0
+    for stop in range(0, 200, 4):
+        writes, there = [0], s3.make_bucket()
+
+        def failing(request: Request, writes: list[int] = writes, stop: int = stop) -> int | None:
+            writes[0] += request.writes
+            return 503 if request.writes and writes[0] > stop else None
+
+        s3.fault = failing
+        try:
+            run(place(s3, there), kept.folder, kept.now)
+        except PublishError:
+            s3.fault = lambda _: None
+        else:
+            break
+        stopped += 1
+        assert s3.get(f"{there}/{PREFIX}/{TIMESTAMP}").status_code != 200
+        run(place(s3, there), kept.folder, kept.now)
+        assert newest(kept, base(s3, there), tmp_path / f"home-{stop}") == "1.0.0"
+    assert stopped > 5
+
+
+def test_interrupted_by_somebody(s3: S3, bucket: str, kept: Kept) -> None:
+    """The lease is let go of, so that the next run need not wait; what was written is remembered."""
+
+    def interrupt(done: int, total: int) -> None:
+        assert done <= total
+        if done == 10:
+            raise KeyboardInterrupt
+
+    source = Source(DirTree(kept.folder), "registry")
+    with pytest.raises(KeyboardInterrupt):
+        mirror(place(s3, bucket), source, Options(kept.now, progress=interrupt))
+    s3.requests.clear()
+    assert mirror(place(s3, bucket, wait=0), source, Options(kept.now)).unchanged >= 10
+    assert len([request for request in s3.requests if request.method == "GET"]) < 30
+
+
+def test_a_file_that_is_not_what_its_name_says(s3: S3, bucket: str, kept: Kept) -> None:
+    """Such a copy is not passed on."""
+    copy = next((kept.folder / "targets").glob("*.registry.json"))
+    copy.write_bytes(b"{}")
+    with pytest.raises(ConfigError, match="changed while it was copied") as caught:
+        run(place(s3, bucket), kept.folder, kept.now)
+    assert "its bytes are not those of its name" in caught.value.hint
+    assert TIMESTAMP not in keys(s3, bucket)
 
 
 def test_one_answer_that_gets_lost(s3: S3, bucket: str, kept: Kept, tmp_path: Path) -> None:
@@ -255,7 +314,7 @@ def test_a_newer_run_that_stopped_is_not_undone(
     old = copy_of(kept, tmp_path / "old")
     publish(kept, "1.1.0")
     s3.fault = lambda request: 503 if request.writes and request.path.endswith(TIMESTAMP) else None
-    with pytest.raises(PublishError, match="timestamp.json: cannot be written"):
+    with pytest.raises(PublishError, match=r"timestamp\.json: cannot be written"):
         run(place(s3, bucket), kept.folder, kept.now)
     s3.fault = lambda _: None
     before = {path: tag for path, tag in place(s3, bucket).list().items() if path != LEASE}
@@ -298,7 +357,7 @@ def test_a_dry_run_writes_nothing(s3: S3, bucket: str, kept: Kept) -> None:
 def test_a_run_that_was_killed(s3: S3, bucket: str, kept: Kept) -> None:
     """Its lease ends; until then others wait, and no longer than they were told to."""
     run(place(s3, bucket), kept.folder, kept.now)
-    killed = place(s3, bucket).exclusive(1)
+    killed = place(s3, bucket).exclusive(kept_version(kept))
     killed.__enter__()
     publish(kept, "1.1.0")
     with pytest.raises(PublishError, match="another run writes this mirror"):
@@ -347,7 +406,8 @@ def test_grace_survives_a_lost_state(s3: S3, bucket: str, kept: Kept) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "exit_code", "said"), [(403, 9, "the right to"), (401, 9, "credentials"), (500, 9, "Run it again")]
+    ("status", "exit_code", "said"),
+    [(403, 9, "the right to"), (401, 9, "credentials"), (500, 9, "Run it again")],
 )
 def test_what_the_store_says_is_not_repeated(
     s3: S3,

@@ -213,7 +213,7 @@ BAD = [
     ("publisher", "keys/abc", {}, "$.keys.abc", "the member's name is not a keyid"),
     ("policy", "baseUrl", "ftp://r.example", "$.baseUrl", "expected an absolute https:// URL"),
     ("blocks", "blocks/0/since", "yesterday", "$.blocks[0].since", "expected a UTC time"),
-    ("index", "bits", "0101010101", "$.bits", "expected 1 to 9 bits"),
+    ("index", "bits", "01" * 11, "$.bits", "expected 1 to 20 bits"),
     ("registry", "plugins/0/manifestUrl", ..., "$.plugins[0].manifestUrl", "is required, but missing"),
     ("source", "signatures", [], "$.signatures", "is filled in by publishing; leave it out"),
     (

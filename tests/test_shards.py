@@ -14,12 +14,14 @@ from support.rows import row
 from publisher.registrar.sharding import build_shards, join_shards
 from registry_client.errors import DocumentError
 from registry_client.jsontext import dump_json, dump_line, dump_lines, parse_json
-from registry_client.models.index import MAX_BITS, SHARD_LIMIT, IndexShard
+from registry_client.models.index import MAX_BITS, SHARD_LIMIT, TOP_BITS, IndexShard
 from registry_client.shards import (
     SPLIT_ABOVE,
+    Directory,
     bits_of,
     find_shard,
     parse_shard,
+    read_node,
     shard_path,
 )
 
@@ -42,22 +44,38 @@ def _many(count: int, **more: int) -> Rows:
 
 
 def _find(shards: dict[str, bytes], plugin_id: str) -> str | None:
-    return find_shard(plugin_id, lambda path: path in {shard_path(bits) for bits in shards})
+    """Where a client finds a plugin: by a TUF target, and by a directory if that is one."""
+    top = {shard_path(bits) for bits in shards if len(bits) <= TOP_BITS}
+    path = find_shard(plugin_id, lambda path: path in top)
+    node = read_node(_by_path(shards)[path], path) if path is not None else None
+    if isinstance(node, Directory):
+        ref = node.find(plugin_id)
+        return None if ref is None else shard_path(ref.bits)
+    return path
+
+
+def _by_path(shards: dict[str, bytes]) -> dict[str, bytes]:
+    return {shard_path(bits): data for bits, data in shards.items()}
 
 
 def _versions(shards: dict[str, bytes], plugin_id: str) -> list[str]:
     path = _find(shards, plugin_id)
     if path is None:
         return []
-    data = {shard_path(bits): data for bits, data in shards.items()}[path]
-    return [line.version for line in parse_shard(data, path, plugin_id)]
+    return [line.version for line in parse_shard(_by_path(shards)[path], path, plugin_id)]
+
+
+def _lines(shards: dict[str, bytes]) -> dict[str, bytes]:
+    """Those that hold lines."""
+    return {bits: data for bits, data in shards.items() if b'"kind":"index"' in data[:60]}
 
 
 def test_bits_are_those_of_sha256() -> None:
     """The bits by which a shard is named are the digest's first."""
     full = f"{int(hashlib.sha256(b'calendar').hexdigest(), 16):0256b}"
-    assert bits_of("calendar") == full[:9]
-    assert [bits_of("calendar", n) for n in range(1, 10)] == [full[:n] for n in range(1, 10)]
+    assert bits_of("calendar") == full[:20]
+    assert [bits_of("calendar", n) for n in range(1, 21)] == [full[:n] for n in range(1, 21)]
+    assert bits_of("cal-en_dar") == full[:20]
 
 
 def test_an_empty_registry_has_no_shards() -> None:
@@ -104,24 +122,26 @@ def test_exactly_64_kib_is_not_split() -> None:
     assert "0" not in build_shards(rows)
 
 
-def test_nine_bits_are_the_most() -> None:
-    """At nine bits a shard grows on: 512 shards at most, and every plugin is still found."""
-    same = [i for i in (f"p{n}" for n in range(40_000)) if bits_of(i) == bits_of("p0")]
+def test_nine_bits_are_the_most_of_a_target() -> None:
+    """At nine bits there is a directory: 512 targets at most, and every plugin is still found."""
+    top = bits_of("p0", TOP_BITS)
+    same = [i for i in (f"p{n}" for n in range(40_000)) if bits_of(i, TOP_BITS) == top]
     rows = _rows(same[:70], padding=900)
     shards = build_shards(rows)
-    assert list(shards) == [bits_of("p0")]
-    assert len(shards[bits_of("p0")]) > SPLIT_ABOVE
+    assert [bits for bits in shards if len(bits) <= TOP_BITS] == [top]
+    assert len(_lines(shards)) > 1
+    assert all(len(data) <= SPLIT_ABOVE for data in shards.values())
     assert all(_versions(shards, i) == ["1.0.0"] for i in rows)
-    assert len(bits_of("p0")) == MAX_BITS == 9
 
 
-def test_one_large_plugin_goes_down_to_nine_bits() -> None:
+def test_one_large_plugin_goes_down_to_twenty_bits() -> None:
     """A plugin whose versions alone pass 64 KiB does not keep its neighbours' shards large."""
     rows = _many(200) | _rows(["big"], versions=200)
     shards = build_shards(rows)
     assert _find(shards, "big") == shard_path(bits_of("big"))
     assert len(_versions(shards, "big")) == 200
     assert all(len(data) <= SPLIT_ABOVE for bits, data in shards.items() if bits != bits_of("big"))
+    assert len(bits_of("big")) == MAX_BITS
 
 
 @settings(max_examples=25)
@@ -134,7 +154,7 @@ def test_every_plugin_is_found(ids: list[str], other: str, padding: int) -> None
         assert _versions(shards, plugin_id) == ["1.0.0", "1.1.0", "1.2.0"]
     if other not in ids:
         assert _versions(shards, other) == []
-    everything = [line.id for bits, data in shards.items() for line in parse_shard(data, bits)]
+    everything = [line.id for bits, data in _lines(shards).items() for line in parse_shard(data, bits)]
     assert sorted(everything) == sorted(ids * 3)
 
 
@@ -151,9 +171,10 @@ def test_a_new_version_loses_nobody(ids: list[str], data: st.DataObject) -> None
         assert len(_versions(after, plugin_id)) == len(rows[plugin_id])
     home = bits_of(grown)
     assert {b: d for b, d in before.items() if not home.startswith(b)}.items() <= after.items()
+    lines = _lines(after)
     assert not {
-        bits for bits in after if any(bits != b and bits.startswith(b) for b in after)
-    }  # no shard within another
+        bits for bits in lines if any(bits != b and bits.startswith(b) for b in lines)
+    }  # none within another
 
 
 def test_building_is_a_function_of_the_rows() -> None:

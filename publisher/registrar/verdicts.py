@@ -186,7 +186,8 @@ def verify_rows(inputs: Inputs, state: State) -> None:
             state.put(row.replaced(quarantined={"cause": "signature", "reason": reason, "since": since}))
         elif not reason:
             lifted = old is not None and old["cause"] == "signature"
-            state.put(row.replaced(publisher=verdict.publisher, quarantined=None if lifted else old))
+            if lifted or row.raw["publisher"] != verdict.publisher:  # of most rows nothing is made anew
+                state.put(row.replaced(publisher=verdict.publisher, quarantined=None if lifted else old))
 
 
 def _verdicts(inputs: Inputs, rows: Iterable[Row]) -> Iterator[tuple[Row, Verdict]]:

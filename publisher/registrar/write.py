@@ -17,6 +17,7 @@ from registry_client.digest import Digest
 from registry_client.errors import RegistrarError
 from registry_client.layout import plain_file, plain_path, served_path, version_file
 from registry_client.models.index import CATALOGUE_LIMIT, SHARD_LIMIT, TOP_BITS
+from registry_client.names import check_plugin_id
 from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
@@ -94,11 +95,19 @@ def write_index(
     return bool(tree.changes)
 
 
+def _is_id(text: str) -> bool:
+    """Whether a folder's name is a plugin's id: what stands in others is refused whenever it is looked at."""
+    try:
+        return check_plugin_id(text) == text
+    except ValueError:
+        return False
+
+
 def _basis(tree: Overlay, state: State, authority: Authority, derived: Derived, commit: str) -> Basis:
     """What this run leaves to the next one. What it wrote is named: main may lose that again, and be as the run found it."""
     found = (version_file(path) or plain_file(path) for path in tree.changes)
     ids = {item if isinstance(item, str) else item.id for item in found if item is not None}
-    ids |= state.changed | state.again
+    ids = {plugin_id for plugin_id in ids | state.changed | state.again if _is_id(plugin_id)}
     again = None
     if max(len(ids), len(derived.written)) <= MAX_NAMED:
         again = Again(plugins=tuple(sorted(ids)), shards=tuple(sorted(derived.written)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from publisher.markdown import one_line
 from publisher.registrar.submission import ARTIFACT_PATH, MAX_IN_TREE
-from registry_client.layout import plain_file, plugin_folders, version_file
+from registry_client.layout import plain_file, version_file
 from registry_client.models.blocks import BLOCKS_LIMIT
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.models.policy import POLICY_LIMIT
@@ -187,8 +187,6 @@ def _place_of_plugin(path: str) -> Place | None:
     found = version_file(path)
     if found is None:
         return None if plain_file(path) is None else Place(Area.GENERATED)
-    if found.folder not in plugin_folders(found.id):
-        return None
     if found.resigned:
         return Place(Area.GENERATED, limit=MANIFEST_LIMIT)
     limit = MANIFEST_LIMIT if found.is_manifest else RELEASE_LIMIT

@@ -83,16 +83,11 @@ def _belongs(path: str, state: State) -> bool:
     parts = version_file(path)
     if parts is not None:
         row = state.get(parts.id, parts.version)
-        return row is not None and _folder(row.path) == parts.folder
+        return row is not None and row.folder == parts.folder
     plugin_id = plain_file(path)
     return plugin_id is not None and any(
-        path == plain_path(_folder(row.path)) for row in state.sorted_rows(plugin_id)
+        path == plain_path(row.folder) for row in state.sorted_rows(plugin_id)
     )
-
-
-def _folder(manifest: str) -> str:
-    parts = version_file(manifest)
-    return "" if parts is None else parts.folder
 
 
 def _held_targets(tree: Tree) -> tuple[set[str], list[Finding]]:

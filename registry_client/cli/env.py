@@ -133,6 +133,15 @@ def expanded(text: str) -> Path:
         return Path(text)
 
 
+def keep_out_pydantic_plugins() -> None:
+    """Let pydantic load none of the plugins that this environment may hold, of which this command has no use.
+
+    Looking for them takes longer than most commands, and they could change what counts as valid. Only for a process of the
+    command's own; a host that imports the package keeps its plugins.
+    """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+
 def _colour(env: Mapping[str, str]) -> bool | None:
     """What no-color.org and force-color.org ask for; the refusal wins."""
     if env.get("NO_COLOR"):

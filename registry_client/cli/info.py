@@ -88,11 +88,13 @@ def _recalled(state: State, source: Source, plugin_id: str, wishes: Mapping[str,
     """Show what was found before, if all that it followed from is as it was."""
     if state.output.verbose or source.view() is None:
         return False
-    found = recall(source.store, wishes, basis_of(source.store, plugin_id, wishes), time.time())
+    found = recall(source.store, wishes, basis_of(source.store, plugin_id, wishes), time.time()) or {}
     try:
-        warnings, document = (found or {})["warnings"], (found or {})["document"]
+        warnings, document = found["warnings"], found["document"]
         lines = _lines(document, state.output)
     except (AttributeError, KeyError, TypeError, ValueError):  # nothing, or not what this version remembers
+        return False
+    if not isinstance(warnings, list) or not all(isinstance(warning, str) for warning in warnings):
         return False
     _show(state.output, warnings, document, lines)
     return True

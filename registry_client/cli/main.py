@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from registry_client.cli.env import keep_out_pydantic_plugins
 from registry_client.cli.guard import guarded
 from registry_client.cli.search import parse_plain, run_search
 from registry_client.cli.state import State
@@ -32,6 +33,7 @@ def _run(arguments: list[str], output: Output, environment: Environment) -> int:
     state = State(output, environment)
     if not environment.completing and _plainly(arguments, state):
         return 0
+    keep_out_pydantic_plugins()
     from registry_client.cli.app import run
 
     return run(arguments, state)
@@ -47,6 +49,7 @@ def _plainly(arguments: list[str], state: State) -> bool:
             return False
         from registry_client.cli.info import run_info
 
+        keep_out_pydantic_plugins()
         run_info(state, words[0])
         return True
     return False

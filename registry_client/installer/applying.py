@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import stat
-import uuid
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -68,6 +66,9 @@ def apply_plan(ctx: Context, plan: Plan, how: How | None = None) -> Plan:
     how = how or How()
     if plan.is_empty:
         return replace(plan, applied=True)
+    import uuid  # noqa: PLC0415  (only where something changes)
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (only where something changes)
+
     placed = [c for c in plan.changes if c.action in PLACES and c.after is not None]
     with ThreadPoolExecutor(_PARALLEL) as pool:
         found = pool.map(lambda change: _manifest(ctx, change.after, how), placed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -137,6 +136,8 @@ def make_lock(
     )
     signed = sorted(name for name in picks if name not in fixed)
     keep = known if old is not None and old.ecosystem == project.host.ecosystem else {}
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (only where something changes)
+
     with ThreadPoolExecutor(_PARALLEL) as pool:
         entries = list(pool.map(lambda name: pin(project, registries, picks[name], keep.get(name)), signed))
     plugins = {plugin.id: plugin for plugin in (*fixed.values(), *entries)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -127,6 +126,8 @@ def changelogs(ctx: Context, plugin: LockedPlugin, before: str) -> tuple[tuple[s
             ).model.changelog or ""
         except RegistryError:
             return None
+
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (only where something changes)
 
     with ThreadPoolExecutor(_PARALLEL) as pool:
         found = list(pool.map(one, between[:MOST_CHANGELOGS]))

@@ -20,7 +20,9 @@ from publisher.tuf_repository import TufRepository, add_target, delegations
 from registry_client.catalogue import CatalogueEntry
 from registry_client.digest import Digest
 from registry_client.jsontext import canonical_bytes, dump_json, dump_lines, payload_digest_of
+from registry_client.layout import served_path
 from registry_client.models.base import format_time
+from registry_client.models.index import TOP_BITS
 from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
@@ -200,7 +202,10 @@ class MiniRegistry:
             rows = [entry.to_json() for _, entry in sorted(self.catalogue.items())]
             self._put(tree, registrar, "registry.json", dump_lines(head, "plugins", rows))
             for bits, data in build_shards(self.rows).items():
-                self._put(tree, registrar, shard_path(bits), data)
+                if len(bits) <= TOP_BITS:
+                    self._put(tree, registrar, shard_path(bits), data)
+                else:  # named by its directory
+                    tree.write(served_path(shard_path(bits), Digest.of(data)), data)
         repo.do_snapshot(force=True)
         repo.do_timestamp(force=True)
         write_changes(self.folder, tree.changes)

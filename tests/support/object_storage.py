@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import requests
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from requests import Response
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST",
@@ -58,14 +60,19 @@ class S3:
     def make_bucket(self) -> str:
         """A new bucket, which anybody may read over HTTP."""
         name = f"plugins-{secrets.token_hex(6)}"
-        readable = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{name}/*"}
+        readable = {
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": "s3:GetObject",
+            "Resource": f"arn:aws:s3:::{name}/*",
+        }
         policy = {"Version": "2012-10-17", "Statement": [readable]}
         requests.put(f"{self.url}/{name}", timeout=30).raise_for_status()
         requests.put(f"{self.url}/{name}?policy", json=policy, timeout=30).raise_for_status()
         self.requests.clear()
         return name
 
-    def get(self, path: str) -> requests.Response:
+    def get(self, path: str) -> Response:
         """What anybody reads."""
         return requests.get(f"{self.url}/{path}", timeout=30)
 
@@ -90,7 +97,11 @@ class _Faulty:
         request = Request(environ["REQUEST_METHOD"], environ["PATH_INFO"], headers)
         self._server.requests.append(request)
         status = self._server.fault(request)
-        if status is None:
+        if status is not None:
+            environ["wsgi.input"].read(
+                int(environ.get("CONTENT_LENGTH") or 0)
+            )  # what was sent is taken before the answer
+        else:
             if self._server.deaf:
                 for name in ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"):
                     environ.pop(name, None)
@@ -99,7 +110,6 @@ class _Faulty:
             for _ in self._app(environ, lambda *_: None):
                 pass
             status = 500
-        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))  # sent is taken before the answer
         start_response(f"{status} Fault", [("Content-Type", "application/xml")])
         return [b"<Error><Code>Fault</Code><Message>secret-in-an-answer</Message></Error>"]
 

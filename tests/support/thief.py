@@ -14,6 +14,7 @@ from publisher.tuf_repository import TufRepository, add_target, latest_version, 
 from registry_client.digest import Digest
 from registry_client.jsontext import dump_json, payload_digest_of
 from registry_client.layout import served_path
+from registry_client.models.index import TOP_BITS
 from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
@@ -48,11 +49,12 @@ class Thief:
         """The index by plugin."""
         found: Rows = {}
         role: Targets = read_metadata(self.tree, "registrar", latest_version(self.tree, "registrar")).signed
-        for path, info in role.targets.items():
-            if path.startswith("index/"):
-                data = self.tree.read(served_path(path, Digest.from_hex(info.hashes["sha256"]))) or b""
-                for row in json.loads(data)["lines"]:
-                    found.setdefault(row["id"], []).append(row)
+        nodes = [(path, info.hashes["sha256"]) for path, info in role.targets.items() if path.startswith("index/")]
+        for path, digest in nodes:
+            node = json.loads(self.tree.read(served_path(path, Digest.from_hex(digest))) or b"")
+            nodes += [(shard_path(ref["bits"]), Digest(ref["digest"]).hex) for ref in node.get("shards", ())]
+            for row in node.get("lines", ()):
+                found.setdefault(row["id"], []).append(row)
         return found
 
     def index(self, change: Callable[[Rows], object]) -> Files:
@@ -63,7 +65,10 @@ class Thief:
             for path in [path for path in role.targets if path.startswith("index/")]:
                 del role.targets[path]
             for bits, data in build_shards(rows).items():
-                self.tree.write(add_target(role, shard_path(bits), data), data)
+                if len(bits) <= TOP_BITS:
+                    self.tree.write(add_target(role, shard_path(bits), data), data)
+                else:
+                    self.tree.write(served_path(shard_path(bits), Digest.of(data)), data)
         return self.files()
 
 

@@ -12,7 +12,6 @@ import hashlib
 import os
 import stat
 import threading
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
@@ -120,6 +119,8 @@ def fetch_artifacts(
     missing = [job for job in _distinct(jobs) if not has_archive(archives, job.digest, job.size)]
     if not missing:
         return
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # noqa: PLC0415  (only where something changes)
+
     for folder in (parts, archives):
         try:
             folder.mkdir(parents=True, exist_ok=True)

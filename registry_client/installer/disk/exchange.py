@@ -5,7 +5,6 @@ Linux (renameat2) and macOS (renamex_np) can; Windows cannot, nor can some file 
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import sys
@@ -55,6 +54,8 @@ def _call(a: bytes, b: bytes) -> int:
     """The system's exchange; its error number, or 0."""
     if sys.platform == "win32":
         return errno.ENOSYS
+    import ctypes  # noqa: PLC0415  (only where something changes)
+
     library = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "darwin":
         call = getattr(library, "renamex_np", None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import shutil
@@ -177,6 +176,8 @@ def _sync_file_system(folder: Path) -> bool:
     """Flush the folder's file system; False where there is no such call."""
     if sys.platform != "linux":
         return False
+    import ctypes  # noqa: PLC0415  (only where something changes)
+
     call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     if call is None:
         return False

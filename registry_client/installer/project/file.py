@@ -28,10 +28,11 @@ from registry_client.installer.project.sources import (
 )
 from registry_client.installer.project.tables import PluginTable, ProjectTable, read_tables
 from registry_client.jsontext import MIB
-from registry_client.resolve import Host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from registry_client.resolve import Host
 
 PROJECT_LIMIT = MIB
 _INIT = "Make one: 'plugin init'."
@@ -160,6 +161,8 @@ def host_of(project: Project, install_id: str) -> Host:
         project: what plugins.toml says.
         install_id: the installation's, which decides the rollouts it is in.
     """
+    from registry_client.resolve import Host  # noqa: PLC0415  (listing what is installed chooses no versions)
+
     host = project.host
     applications: Mapping[str, str] = {host.name: host.version} if host.name and host.version else {}
     return Host(
