@@ -46,7 +46,7 @@ Part = list[tuple[str, list[str], dict[str, Any]]]
 
 
 def build_bulk(
-    count: int, now: datetime, processes: int = 0, *, catalogue_minutes: int = 0, basis: Basis | None = None
+    count: int, now: datetime, processes: int = 0, *, basis: Basis | None = None
 ) -> dict[str, bytes]:
     """Every file of a registry but those below `plugins/`, which `Generator` makes.
 
@@ -54,7 +54,6 @@ def build_bulk(
         count: how many plugins.
         now: the time of registration, UTC.
         processes: how many work on it; 0 for one on each core.
-        catalogue_minutes: the policy's member.
         basis: what the registrar says of its own run; by default, of a quiet one that read `READ`.
     """
     texts: dict[str, list[str]] = {}
@@ -63,7 +62,7 @@ def build_bulk(
     for plugin_id, rows, entry in chain.from_iterable(run_in_order(_part, jobs, processes)):
         texts[plugin_id] = rows
         entries[plugin_id] = entry
-    files = build_empty(count, now, catalogue_minutes)
+    files = build_empty(count, now)
     shards = {shard_path(bits): data for bits, data in join_shards(texts).items()}
     catalogue = build_listing(entries, now)
     top = {path: data for path, data in shards.items() if path.count("/") == 1}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,20 +61,10 @@ def maintainers() -> Keys:
     return Keys((key("root-1"), key("root-2")), key("targets"), key("blocks"), key("online"))
 
 
-def build_empty(count: int, now: datetime, catalogue_minutes: int = 0) -> dict[str, bytes]:
-    """Every file of a registry in which the publishers of so many plugins may publish, and nobody has yet.
-
-    Args:
-        count: how many plugins there will be.
-        now: the time, UTC.
-        catalogue_minutes: the policy's member.
-    """
+def build_empty(count: int, now: datetime) -> dict[str, bytes]:
+    """Every file of a registry in which the publishers of so many plugins may publish, and nobody has yet."""
     files = build_registry(NewRegistry(BASE_URL, REGISTRY, "Benchmark", threshold=2), maintainers(), now)
-    files |= allow_publishers(files, publishers_of(count), maintainers(), now)
-    if catalogue_minutes:
-        policy = {**json.loads(files["policy.json"]), "catalogueMinutes": catalogue_minutes}
-        files |= sign_targets(files, {"policy.json": dump_json(policy)}, maintainers(), now)
-    return files
+    return files | allow_publishers(files, publishers_of(count), maintainers(), now)
 
 
 def build_data(count: int, now: datetime) -> Data:

@@ -152,6 +152,9 @@ class BulkTree(DirTree):
         prefix = f"{folder}/" if folder else ""
         found = set(super().paths(folder))
         if "plugins/".startswith(prefix) or prefix.startswith("plugins/"):
-            made = (path for number in range(self.generator.count) for path in self.generator.paths(number))
+            own = plain_file(f"{folder}.json")  # whose folder it is, if it is a plugin's
+            number = None if own is None else number_of(own, self.generator.count)
+            numbers = range(self.generator.count) if own is None else [] if number is None else [number]
+            made = (path for number in numbers for path in self.generator.paths(number))
             found.update(path for path in made if path.startswith(prefix))
         return iter(sorted(found))

@@ -16,10 +16,11 @@ from benchmarks.plugins import plugin_at
 from benchmarks.repository import MAIN, commit_of, import_files, make_repository, offer
 from benchmarks.subject import LATER, NEXT, Subject
 from benchmarks.timing import forget_peak, peak_memory, timed
+from publisher.git_tree import GitTree
 from publisher.tree import Overlay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from publisher.git import Git
     from publisher.registrar.run import Run
@@ -103,13 +104,24 @@ class GitBench:
 
     def __init__(self, subject: Subject, folder: Path) -> None:
         self._subject = subject
-        self._now = subject.now + LATER
+        self.now = subject.now + LATER
         self.git = make_repository(subject, folder / "registry.git")
         # The registrar says which commit it read, and that must be one of this repository: a quiet run, as each day has one.
         tree = Overlay(subject.tree)
         read = commit_of(self.git, MAIN)
-        sign(tree, self._now, None, lambda found: quiet(subject.plugins, read, found))
-        import_files(self.git, MAIN, tree.changes.items(), self._now, read)
+        sign(tree, self.now, None, lambda found: quiet(subject.plugins, read, found))
+        import_files(self.git, MAIN, tree.changes.items(), self.now, read)
+
+    def statements(self) -> dict[str, bytes]:
+        """The files of the registry's offline roles."""
+        tree = GitTree(self.git, commit_of(self.git, MAIN))
+        folders = ("metadata", "targets/publishers")
+        paths = ["policy.json", "blocks.json", *(path for folder in folders for path in tree.paths(folder))]
+        return {path: tree.read(path) or b"" for path in paths}
+
+    def maintain(self, files: Mapping[str, bytes]) -> None:
+        """Have maintainers change something."""
+        import_files(self.git, MAIN, files.items(), self.now, commit_of(self.git, MAIN))
 
     def publish(self, numbers: list[int]) -> tuple[float, float]:
         """Have the next version of some plugins published in one run, ten minutes later.
@@ -120,16 +132,16 @@ class GitBench:
         from publisher.git_remote import Remote
         from publisher.registrar.remote import register_remote
 
-        self._now += timedelta(minutes=10)
+        self.now += timedelta(minutes=10)
         for number in numbers:
             plugin = plugin_at(number % self._subject.plugins, self._subject.plugins)
             version = f"2.{2 + number // self._subject.plugins}.0"
-            offer(self.git, publication(plugin, version, self._now), self._now)
+            offer(self.git, publication(plugin, version, self.now), self.now)
         root = self._subject.root.read_bytes()
         with GitClock() as clock:
             start = time.perf_counter()
             run = register_remote(
-                Remote(str(self.git.folder)), "main", lambda _: options_for(root), {}, lambda: self._now
+                Remote(str(self.git.folder)), "main", lambda _: options_for(root), {}, lambda: self.now
             )
             seconds = time.perf_counter() - start
         results = [outcome.result for outcome in run.outcomes]

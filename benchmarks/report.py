@@ -25,7 +25,7 @@ _TABLES = (  # name of the part, its title, beginnings of the keys in it
     ),
     ("manifests", ("manifests/", "peer/loop", "peer/threads", "peer/connections")),
     ("commands", ("command/search", "command/info", "command/pip", "catalogue/")),
-    ("registrar", ("registrar/", "verify/", "growth/")),
+    ("registrar", ("registrar/", "verify/", "growth/", "growth-kept/")),
     ("failover", ("failover/",)),
     ("installer", ("install/", "resolve/")),
 )

@@ -34,8 +34,7 @@ def make_repository(subject: Subject, folder: Path) -> Git:
 def empty_repository(folder: Path) -> Git:
     """A bare repository that serves what clients of GitHub are served."""
     folder.mkdir(parents=True)
-    environ = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    git = Git(folder, environ)
+    git = Git(folder, environment())
     git.run("init", "--quiet", "--bare", "--initial-branch=main", ".")
     settings = {"uploadpack.allowFilter": "true", "uploadpack.allowAnySHA1InWant": "true", "gc.auto": "0"}
     for name, value in settings.items():
@@ -101,4 +100,23 @@ def pack(git: Git) -> int:
         Bytes of its packs.
     """
     git.run("-c", "gc.pruneExpire=now", "gc", "--quiet", "--prune=now")
-    return sum(path.stat().st_size for path in (git.folder / "objects" / "pack").iterdir())
+    return _packed(git)
+
+
+def pack_anew(git: Git) -> int:
+    """Pack a repository, all deltas looked for again; on one thread, as several find others each time.
+
+    Returns:
+        Bytes of its packs.
+    """
+    git.run("-c", "pack.threads=1", "repack", "-a", "-d", "-f", "--quiet")
+    return _packed(git)
+
+
+def _packed(git: Git) -> int:
+    return sum(path.stat().st_size for path in (git.folder / "objects" / "pack").glob("*.pack"))
+
+
+def environment() -> dict[str, str]:
+    """For Git, without the user's settings."""
+    return {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmarks import clients, failover, growth, install, registrar, verification
 from benchmarks.peers import bare, git_peer, pip_peer, tuf_peer
 from benchmarks.peers.pages import read_pages
-from benchmarks.subject import build_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,14 +39,6 @@ class Step(NamedTuple):
     sizes: tuple[int, ...] | None = None
 
 
-def _growth(subject: Subject) -> Iterator[Figure]:
-    with scratch_folder() as folder:
-        waiting = build_subject(
-            subject.plugins, subject.now, folder, subject.repeat, catalogue_minutes=growth.WAIT
-        )
-        yield from growth.measure_growth(subject, waiting)
-
-
 def _shards(subject: Subject) -> Iterator[Figure]:
     yield from bare.measure_lookups(subject, _pages(subject))
 
@@ -71,7 +62,7 @@ STEPS = (
     Step("pip", pip_peer.measure_pip, (100, 1000, 10_000)),
     Step("git", git_peer.measure_git, _GIT_AT),
     Step("registrar-git", registrar.measure_with_git, _GIT_AT),
-    Step("growth", _growth, _GROWTH_AT),
+    Step("growth", growth.measure_growth, _GROWTH_AT),
 )
 INSTALLER = "installer"
 

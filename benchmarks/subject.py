@@ -130,9 +130,7 @@ class Subject:
         }
 
 
-def build_subject(
-    plugins: int, now: datetime, scratch: Path, repeat: int, catalogue_minutes: int = 0
-) -> Subject:
+def build_subject(plugins: int, now: datetime, scratch: Path, repeat: int) -> Subject:
     """Make a registry, and let its registrar publish one more version.
 
     Args:
@@ -140,11 +138,10 @@ def build_subject(
         now: when they were published.
         scratch: a folder of its own.
         repeat: how often each thing is measured.
-        catalogue_minutes: its policy's member.
     """
     start = time.perf_counter()
     subject = Subject(plugins, now, scratch, repeat, 0.0)
-    write_plainly(subject.folder, build_bulk(plugins, now, catalogue_minutes=catalogue_minutes))
+    write_plainly(subject.folder, build_bulk(plugins, now))
     subject = Subject(plugins, now, scratch, repeat, time.perf_counter() - start)
     changes = publish_next(subject).changes
     write_plainly(subject.changed, changes)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from registry_client.errors import GitError
 
@@ -18,8 +17,7 @@ REGULAR: Final = frozenset({PLAIN_FILE, "100755"})
 FOLDER: Final = "40000"
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(NamedTuple):
     """A file in a tree: its mode, such as `100644`, and its object id. Of a folder, the mode is `FOLDER`."""
 
     mode: str

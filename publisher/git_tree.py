@@ -81,8 +81,8 @@ class GitTree:
             ]
             unknown = [path for path in below if path not in self._folders]
             if len(unknown) > _FEW_FOLDERS:
-                self._list_below(folder)
-            elif unknown:
+                return iter(sorted(self._list_below(folder)))
+            if unknown:
                 self._list_each(unknown)
             level = below
         return iter(sorted(found))
@@ -133,17 +133,20 @@ class GitTree:
         entry = self._list(above).get(name)
         return entry.oid if entry is not None and entry.mode == FOLDER else None
 
-    def _list_below(self, folder: str) -> None:
-        """List a folder and everything below it by one command."""
+    def _list_below(self, folder: str) -> list[str]:
+        """List a folder and everything below it by one command. Gives the paths of regular files."""
         oid = self._folder_oid(folder)
-        if oid is None:
-            return
-        listing = self._git.run("ls-tree", "-r", "-t", "-z", "--full-tree", oid)
+        found: list[str] = []
+        listing = self._git.run("ls-tree", "-r", "-t", "-z", "--full-tree", oid) if oid else b""
         for entry in parse_entries(listing):
-            here, _, name = _join(folder, entry.path).rpartition("/")
-            self._folders.setdefault(here, {})[name] = Blob(entry.mode.lstrip("0"), entry.oid)
-            if entry.kind == "tree":
-                self._folders.setdefault(_join(folder, entry.path), {})
+            path, mode = _join(folder, entry.path), entry.mode.lstrip("0")
+            here, _, name = path.rpartition("/")
+            self._folders.setdefault(here, {})[name] = Blob(mode, entry.oid)
+            if mode == FOLDER:
+                self._folders.setdefault(path, {})
+            elif mode in REGULAR:
+                found.append(path)
+        return found
 
 
 def _join(folder: str, name: str) -> str:

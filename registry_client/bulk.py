@@ -94,7 +94,7 @@ class Kept:
         self._size = 0
         self._new = 0
 
-    def add(self, digest: Digest, data: bytes, *, new: bool = True) -> None:
+    def add(self, digest: Digest, data: bytes) -> None:
         """Keep a file; one that would make the pack too large is cached by itself."""
         if digest in self._pieces:
             return
@@ -103,13 +103,12 @@ class Kept:
             return
         self._pieces[digest] = data
         self._size += len(data)
-        self._new += new
+        self._new += digest not in self._session.files.pack
 
     def read(self, path: str, digest: Digest, size: int) -> bytes:
         """A file as `Session.file` gives it, kept."""
-        session = self._session
-        data = session.files.read(path, digest=digest, size=size, keep=self.add)
-        self.add(digest, data, new=digest not in session.files.pack)
+        data = self._session.files.read(path, digest=digest, size=size, keep=self.add)
+        self.add(digest, data)
         return data
 
     def write(self) -> None:
@@ -153,7 +152,7 @@ class Bulk:
         for plugin_id, line in chosen.items():
             with contextlib.suppress(RegistryError):
                 found[plugin_id] = self._reader.manifest(line, self._kept.add)
-                self._kept.add(line.manifest.digest, found[plugin_id].data, new=False)
+                self._kept.add(line.manifest.digest, found[plugin_id].data)
         self._keep_statements(chosen)
         self._kept.write()
         return found

@@ -20,16 +20,19 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from registry_client.answers import NOT_PUBLIC
+from registry_client.deadline import watching, within
 
 if TYPE_CHECKING:
     import socket
 
     from registry_client.credentials import Credentials
+    from registry_client.deadline import Deadline
 
 PARALLEL: Final = 64
 """Connections to one origin that stay open; with more requests at once, the others are closed after each answer."""
 _ORIGINS: Final = 64
 _ROUTES: Final = 1024
+_BOTH_WAYS: Final = 2  # SHUT_RDWR
 _PLATFORMS: Final = frozenset({"168.63.129.16"})  # Azure's, for the machines in it: GitHub's runners
 
 
@@ -40,10 +43,12 @@ class Route:
     Attributes:
         pool: its connections.
         forwarded: whether a proxy is told the whole URL; else there is a connection, or a tunnel, to the origin itself.
+        watched: whether its connections say what they wait for; SOCKS proxies have ones of another library.
     """
 
     pool: urllib3.HTTPConnectionPool
     forwarded: bool
+    watched: bool
 
 
 class Connections:
@@ -67,17 +72,18 @@ class Connections:
             self._routes.clear()
             self._adapter.close()
 
-    def route(self, url: str) -> Route:
+    def route(self, url: str, deadline: Deadline) -> Route:
         """How the origin of a prepared URL is reached.
 
         Raises:
+            FetchError: that could not be found out within the deadline.
             OSError, ValueError: what the environment names cannot be used, or the URL is malformed.
         """
         parts = urlsplit(url)
         origin = parts.scheme, parts.netloc
         route = self._routes.get(origin)
         if route is None or route.pool.pool is None:  # closed: so many other origins were asked since
-            route = self._find(url)
+            route = within(deadline, url, lambda _: self._find(url))  # some systems look names up for it
             with self._lock:
                 if len(self._routes) >= _ROUTES:
                     self._routes.clear()
@@ -94,7 +100,8 @@ class Connections:
         pool: Any = self._adapter.get_connection_with_tls_context(
             request, settings["verify"], proxies=proxies
         )
-        return Route(pool, self._adapter.request_url(request, proxies) != request.path_url)
+        forwarded = self._adapter.request_url(request, proxies) != request.path_url
+        return Route(pool, forwarded, issubclass(pool.ConnectionCls, Watched))
 
 
 def prepared(url: str) -> str:
@@ -121,9 +128,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
         super().init_poolmanager(*args, **more)
-        if self._public_only:
-            pools = {"http": _PublicPool, "https": _PublicTLSPool}
-            self.poolmanager.pool_classes_by_scheme = pools
+        self.poolmanager.pool_classes_by_scheme = _PUBLIC_POOLS if self._public_only else _POOLS
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
@@ -135,7 +140,10 @@ class _Adapter(requests.adapters.HTTPAdapter):
         if proxy.lower().startswith("https:"):
             settings = requests.Session().merge_environment_settings(proxy, {}, None, None, None)
             options["proxy_ssl_context"] = self._context(settings["verify"])
-        return super().proxy_manager_for(proxy, **options)
+        manager = super().proxy_manager_for(proxy, **options)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
 
     def _context(self, verify: object) -> ssl.SSLContext:
         """Settings of TLS, made once.
@@ -164,12 +172,54 @@ def create_context(bundle: str) -> ssl.SSLContext:
     return context
 
 
-class _PublicConnection(urllib3.connection.HTTPConnection):
+class Watched(urllib3.connection.HTTPConnection):
+    """A connection that tells the call under way what it waits for. It is made in another thread, since nothing ends a wait for a name."""
+
+    def connect(self) -> None:
+        """Connect within the deadline of the call."""
+        call = watching()
+        if call is None:
+            super().connect()
+            return
+        within(call.deadline, call.url, self._connect)
+        call.hold(self._stop)
+
+    def _connect(self, cancelled: threading.Event) -> None:
+        super().connect()
+        if cancelled.is_set():  # nobody waits for it any more
+            self.close()
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        """Send a request."""
+        call = watching()
+        if call is not None:
+            call.hold(self._stop)
+        super().request(*arguments, **options)
+
+    def _stop(self) -> None:
+        """End what waits for the socket."""
+        if self.sock is not None:
+            self.sock.shutdown(_BOTH_WAYS)
+
+
+class _WatchedTLS(Watched, urllib3.connection.HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = Watched
+
+
+class _TLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _WatchedTLS
+
+
+class _PublicConnection(Watched):
     def _new_conn(self) -> socket.socket:
         return _public(super()._new_conn(), self)
 
 
-class _PublicTLSConnection(urllib3.connection.HTTPSConnection):
+class _PublicTLSConnection(_WatchedTLS):
     def _new_conn(self) -> socket.socket:
         return _public(super()._new_conn(), self)
 
@@ -180,6 +230,10 @@ class _PublicPool(urllib3.HTTPConnectionPool):
 
 class _PublicTLSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _PublicTLSConnection
+
+
+_POOLS: Final = {"http": _Pool, "https": _TLSPool}
+_PUBLIC_POOLS: Final = {"http": _PublicPool, "https": _PublicTLSPool}
 
 
 def _public(connected: socket.socket, connection: urllib3.connection.HTTPConnection) -> socket.socket:

@@ -15,14 +15,13 @@ import requests
 import urllib3
 
 from registry_client.answers import UNRESOLVED, cause_of, check_status, continues
-from registry_client.connections import Connections, prepared
+from registry_client.connections import Connections, Route, prepared
 from registry_client.credentials import Credentials
-from registry_client.deadline import Deadline, within
+from registry_client.deadline import Deadline, Watch, watched, within
 from registry_client.errors import FetchError, TooLargeError
 from registry_client.urls import redirected, shown
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator, Mapping
 
 CONNECT: Final = 3.5
@@ -110,17 +109,17 @@ class Transport:
         if etag:
             headers["If-None-Match"] = etag
 
-        def work(cancelled: threading.Event) -> Body:
-            with contextlib.closing(self._open(url, headers)) as response:
+        def work(call: Watch) -> Body:
+            with contextlib.closing(self._open(url, headers, call)) as response:
                 if response.status == _NOT_MODIFIED:
                     self._let_go(response)
                     return Body(b"", etag, not_modified=True)
                 parts = bytearray()
-                for chunk in self._chunks(response, url, limit, cancelled):
+                for chunk in self._chunks(response, url, limit, call):
                     parts += chunk
                 return Body(bytes(parts), response.headers.get("ETag"))
 
-        return within(deadline, url, work)
+        return watched(deadline, url, work)
 
     def get_into(
         self,
@@ -132,7 +131,7 @@ class Transport:
         offset: int = 0,
         begin: Callable[[int], object] | None = None,
     ) -> None:
-        """Fetch a large body piece by piece. `sink` and `begin` are called from one other thread, in order.
+        """Fetch a large body piece by piece. `sink` and `begin` are called in order, and take their own time.
 
         Args:
             url: an http(s) URL.
@@ -146,33 +145,33 @@ class Transport:
             FetchError: as for `get`. What `sink` and `begin` raise is passed on.
         """
 
-        def work(cancelled: threading.Event) -> None:
-            response, start = self._open_at(url, offset if offset < limit else 0)
+        def work(call: Watch) -> None:
+            response, start = self._open_at(url, offset if offset < limit else 0, call)
             with contextlib.closing(response):
-                if begin is not None and not cancelled.is_set():
+                if begin is not None and not call.cancelled.is_set():
                     begin(start)
-                for chunk in self._chunks(response, url, limit, cancelled, start):
+                for chunk in self._chunks(response, url, limit, call, start):
                     sink(chunk)
 
-        within(deadline, url, work)
+        watched(deadline, url, work)
 
-    def _open_at(self, url: str, offset: int) -> tuple[urllib3.BaseHTTPResponse, int]:
+    def _open_at(self, url: str, offset: int, call: Watch) -> tuple[urllib3.BaseHTTPResponse, int]:
         """A response, and the offset at which its body begins."""
         plain = {"Accept-Encoding": "identity"}
         if offset > 0:
-            response = self._open(url, {**plain, "Range": f"bytes={offset}-"})
+            response = self._open(url, {**plain, "Range": f"bytes={offset}-"}, call)
             if response.status == _OK:
                 return response, 0
             if continues(response, offset):
                 return response, offset
             response.close()  # another part than was asked for, or none: the whole instead
-        return self._open(url, plain), 0
+        return self._open(url, plain, call), 0
 
-    def _open(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+    def _open(self, url: str, headers: Mapping[str, str], call: Watch) -> urllib3.BaseHTTPResponse:
         """A response whose status answers these headers and whose body is not read yet; redirects followed."""
         target = url
         for _ in range(_MAX_REDIRECTS + 1):
-            response, authorised = self._send(target, headers)
+            response, authorised = self._send(target, headers, call)
             try:
                 if response.status not in _REDIRECTS:
                     check_status(response, target, headers, authorised=authorised)
@@ -186,7 +185,9 @@ class Transport:
             f"{shown(url)}: more than {_MAX_REDIRECTS} redirects", hint="Configure the final URL."
         )
 
-    def _send(self, url: str, headers: Mapping[str, str]) -> tuple[urllib3.BaseHTTPResponse, bool]:
+    def _send(
+        self, url: str, headers: Mapping[str, str], call: Watch
+    ) -> tuple[urllib3.BaseHTTPResponse, bool]:
         """A response, and whether the request carried what authorises it. Nothing but what stands here is sent: no netrc, no cookies."""
         self.usage.requests += 1
         sent = {**self._headers, **headers}
@@ -195,21 +196,30 @@ class Transport:
             value = self._credentials.header_for(target)  # judged by the URL that is connected to
             if value is not None:
                 sent[_AUTHORIZATION] = value
-            route = self._connections.route(target)
-            response = route.pool.urlopen(
-                "GET",
-                _whole(target) if route.forwarded else _path(target),
-                headers=sent,
-                timeout=self._timeout,
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                preload_content=False,
-                decode_content=False,
-            )
+            route = self._connections.route(target, call.deadline)
+            asked = _whole(target) if route.forwarded else _path(target)
+            if route.watched:
+                response = self._ask(route, asked, sent)
+            else:
+                response = within(call.deadline, url, lambda _: self._ask(route, asked, sent))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as e:
             raise FetchError(f"{shown(url)}: {cause_of(e)}", hint="Check the URL and the network.") from e
+        call.hold(response.shutdown)
         return response, value is not None
+
+    def _ask(self, route: Route, asked: str, sent: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        """A response as it comes. Redirects are left alone: others would read their bodies, unbounded."""
+        return route.pool.urlopen(
+            "GET",
+            asked,
+            headers=sent,
+            timeout=self._timeout,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+        )
 
     def _let_go(self, response: urllib3.BaseHTTPResponse) -> None:
         """Be done with a response whose body says nothing; a short one is read, so that its connection can be used again."""
@@ -228,15 +238,15 @@ class Transport:
         response: urllib3.BaseHTTPResponse,
         url: str,
         limit: int,
-        cancelled: threading.Event,
+        call: Watch,
         start: int = 0,
     ) -> Iterator[bytes]:
         """The decoded body. `read1` returns what has arrived, so that a drip cannot hold the deadline up."""
         received = 0
         try:
-            while not cancelled.is_set():
+            while not call.cancelled.is_set():
                 chunk = response.read1(_CHUNK, decode_content=True)
-                if not chunk or cancelled.is_set():  # the caller has given up: leave its sink alone
+                if not chunk or call.cancelled.is_set():  # the caller has given up: leave its sink alone
                     break
                 received += len(chunk)
                 if start + received > limit:

@@ -159,7 +159,7 @@ def _is_plain(value: Any) -> bool:
     It does without floats, whose text differs, and where all names are ASCII: RFC 8785 sorts them by UTF-16 code units, Python by code
     points. Integers must be those that RFC 8785 allows, and types no subclasses, which may be written in ways of their own.
     """
-    members = value if type(value) is list else [value]
+    members: Any = value if type(value) is list else [value]
     if type(value) is dict:
         members = value.values()
         try:

@@ -51,7 +51,8 @@ def plugin_folder(plugin_id: str, *, fan_out: bool = False) -> str:
     """
     if not fan_out:
         return f"plugins/{plugin_id}"
-    return f"plugins/_{hashlib.sha256(plugin_id.encode()).hexdigest()[:2]}/{plugin_id}"
+    digest = hashlib.sha256(plugin_id.encode("utf-8", "surrogatepass"))  # names of files may be anything
+    return f"plugins/_{digest.hexdigest()[:2]}/{plugin_id}"
 
 
 def is_crowded(plugins: int) -> bool:

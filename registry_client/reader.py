@@ -18,7 +18,7 @@ from registry_client.errors import (
 from registry_client.layout import served_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from registry_client.digest import Digest
     from registry_client.models.blocks import Block
@@ -104,6 +104,22 @@ class Reader:
         return known
 
     # -- what is fetched before it is needed ---------------------------------------------------------------------
+
+    def ask_ahead(self, plugin_ids: Iterable[str]) -> None:
+        """Begin to fetch what `versions` of these plugins will need.
+
+        Raises:
+            RegistryError: no verified state can be had.
+        """
+        from registry_client.shards import find_shard  # noqa: PLC0415
+
+        view = self._session.view()
+        for plugin_id in plugin_ids:
+            path = find_shard(plugin_id, lambda candidate: view.find(candidate) is not None)
+            ref = view.find(path) if path else None
+            if ref is not None:
+                self._session.read_ahead(ref)
+                self._ask_beside(view, plugin_id)
 
     def _ask_beside(self, view: TrustedView, plugin_id: str) -> None:
         """Begin to fetch, beside the index, the blocks and the publisher whose id the plugin's begins with."""

@@ -30,6 +30,7 @@ from tuf.api.metadata import Metadata, Root
 
 from publisher.maintain.init import NewRegistry, build_registry, dev_keys, dev_signer, write_registry
 from publisher.maintain.policy import PublisherChange, add_publisher
+from publisher.registrar import sharding
 from publisher.registrar.submission import Result, Submission
 from publisher.tree import MemoryTree
 from publisher.tuf_repository import latest_version, read_metadata
@@ -51,7 +52,7 @@ from registry_client.jsontext import dump_json
 from registry_client.store import Directories
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from securesystemslib.signer import Signer
@@ -420,6 +421,40 @@ def test_attack(world: World, tmp_path: Path, attack: Attack, who: str) -> None:
     assert type(caught.value) is attack.error, f"{type(caught.value).__name__}: {caught.value}"
     assert caught.value.message
     assert not list((tmp_path / "out").glob("**/*"))
+
+
+@pytest.fixture(scope="module")
+def crowded(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The same registry with an index so large, by a small measure, that it has directories."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharding, "SPLIT_ABOVE", 100)
+        files = Thief(world).index(lambda _: None)
+        assert any(path.startswith("targets/index/") and path.count("/") > 2 for path in files)
+        copy = copy_of(world, tmp_path_factory.mktemp("crowded") / "registry", files)
+        yield copy
+
+
+def copy_of(world: World, folder: Path, files: Files) -> World:
+    """A world with these files and the same keys."""
+    made = World(folder, now=world.now)
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("attack", "who"),
+    [
+        pytest.param(attack, who, id=f"{name} ({who})")
+        for name, attack in {**STOLEN_ONLINE_KEY, **STOLEN_PUBLISHER_KEY}.items()
+        for who in attack.who
+        if attack.act is not refresh
+    ],
+)
+def test_attack_through_directories(crowded: World, tmp_path: Path, attack: Attack, who: str) -> None:
+    """What is done to index lines ends the same where they stand below a directory."""
+    test_attack(crowded, tmp_path, attack, who)
 
 
 @pytest.mark.parametrize("name", [name for name, attack in ATTACKS.items() if attack.act is refresh])

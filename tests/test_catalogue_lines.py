@@ -183,12 +183,13 @@ def test_few_lines_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the short way is for: of a thousand lines only those that may match reach the parser."""
     rows = [{"id": f"p{number:04}", "name": f"Plugin {number}", "version": "1.0.0"} for number in range(1000)]
     data = dump_lines(HEAD, "plugins", rows)
-    sizes = []
-    monkeypatch.setattr(
-        catalogue,
-        "parse_catalogue",
-        lambda given, where: sizes.append(len(given)) or parse_catalogue(given, where),
-    )
+    sizes: list[int] = []
+
+    def counting(given: bytes, where: str) -> list[CatalogueEntry]:
+        sizes.append(len(given))
+        return parse_catalogue(given, where)
+
+    monkeypatch.setattr(catalogue, "parse_catalogue", counting)
     assert [entry.id for entry in search_catalogue(data, "x", "PLUGIN 77")][:2] == ["p0077", "p0177"]
     assert sizes
     assert sizes[0] < len(data) / 10

@@ -25,6 +25,7 @@ from registry_client.errors import (
     VerificationError,
     YankedError,
 )
+from registry_client.layout import manifest_path, plugin_folders
 from registry_client.store import Directories
 from registry_client.trust import read_roles
 
@@ -514,6 +515,26 @@ def test_what_a_lock_pins_can_be_had_after_expiry(
     assert any("unsafe" in warning for warning in world.warnings) == (action == "hide")
     with pytest.raises(DigestError):
         client.pinned("acme-calendar", "1.0.0", Digest.of(b"something else"))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_what_a_lock_pins_is_looked_for_in_both_folders(
+    world: World, server: FaultServer, mirror: FaultServer, number: int
+) -> None:
+    """Nothing says where a plugin's files stand where the index has expired: there are two places."""
+    client = alone(world, server)
+    pinned = client.manifest("acme-calendar", "1.0.0").payload_digest
+    files = world.snapshot()
+    plain = manifest_path(plugin_folders("acme-calendar")[0], "1.0.0")
+    data = files.pop(plain)
+    place = manifest_path(plugin_folders("acme-calendar")[number], "1.0.0")
+    server.source = mirror.source = MemoryTree({**files, place: data}).read
+    world.tick(days=60)
+    assert client.pinned("acme-calendar", "1.0.0", pinned).data == data
+    server.source = mirror.source = MemoryTree(files).read
+    with pytest.raises(FetchError, match="HTTP 404") as caught:
+        client.pinned("acme-calendar", "1.0.0", pinned)
+    assert plain in caught.value.message
 
 
 # -- one and the others --------------------------------------------------------------------------------------------

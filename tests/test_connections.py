@@ -19,7 +19,7 @@ from support.fetching import DATA, FILES, get, into
 from support.httpd import Fault, FaultServer
 
 from registry_client import connections
-from registry_client.deadline import Deadline, Part, within
+from registry_client.deadline import Deadline, Part, Watch, watched, within
 from registry_client.errors import FetchError, NotFetchedError
 from registry_client.http import Transport
 
@@ -386,3 +386,137 @@ class TestThreads:
             within(part, "x", lambda cancelled: cancelled.wait(5))
         assert time.monotonic() - begun < 2
         assert part.used() >= part.granted == pytest.approx(0.2)
+
+
+class TestWatched:
+    """Calls in their caller's own thread."""
+
+    def test_it_is_the_callers_thread(self) -> None:
+        """So nothing is handed over."""
+        assert watched(Deadline(5), "x", lambda _: threading.get_ident()) == threading.get_ident()
+
+    def test_what_is_waited_for_is_ended(self) -> None:
+        """And then the deadline is what is said, whatever the wait ended in."""
+        for error in (FetchError("cut short"), OSError("shut"), AttributeError("gone"), None):
+            free = threading.Event()
+
+            def work(call: Watch, free: threading.Event = free, error: BaseException | None = error) -> str:
+                call.hold(free.set)
+                assert free.wait(5)
+                if error is not None:
+                    raise error
+                return "a part"
+
+            begun = time.monotonic()
+            with pytest.raises(FetchError, match="x: not complete within the deadline"):
+                watched(Deadline(0.1), "x", work)
+            assert time.monotonic() - begun < 2
+
+    def test_what_is_waited_for_too_late_is_ended_at_once(self) -> None:
+        """Between two waits the deadline may have passed."""
+        free = threading.Event()
+
+        def work(call: Watch) -> None:
+            assert call.cancelled.wait(5)
+            call.hold(free.set)
+            assert free.wait(5)
+
+        with pytest.raises(FetchError, match="deadline"):
+            watched(Deadline(0.05), "x", work)
+
+    def test_errors_are_passed_on(self) -> None:
+        """While there is time."""
+        with pytest.raises(KeyError):
+            watched(Deadline(5), "x", lambda _: FILES["none"])
+
+    def test_many_at_once(self) -> None:
+        """Each is ended at its own deadline, and those that are in time are left alone."""
+
+        def one(number: int) -> bool:
+            free = threading.Event()
+
+            def work(call: Watch) -> int:
+                call.hold(free.set)
+                free.wait(0.2 if number % 2 else 5)
+                return number
+
+            if number % 2:
+                return watched(Deadline(5), "x", work) == number
+            with pytest.raises(FetchError):
+                watched(Deadline(0.1 + number / 100), "x", work)
+            return True
+
+        with ThreadPoolExecutor(16) as pool:
+            assert all(pool.map(one, range(64)))
+
+    def test_the_thread_that_watches_ends(self) -> None:
+        """And comes back, also in a child process."""
+
+        def late() -> bool:
+            try:
+                watched(Deadline(0.1), "x", lambda call: call.cancelled.wait(5))
+            except FetchError:
+                return True
+            return False
+
+        assert late()
+        child = os.fork()
+        if not child:
+            code = 1
+            with contextlib.suppress(BaseException):
+                code = 0 if late() else 2
+            os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        until = time.monotonic() + 5
+        while any(thread.name == "registry-deadline" for thread in threading.enumerate()):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert late()
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault(hang=30),
+            Fault(drip=0.03),
+            Fault(drip_headers=0.03),
+            Fault(drip=0.03, no_length=True),
+            Fault(drip=0.03, headers={"Connection": "close"}),
+            Fault(drip=0.03, headers={"Content-Encoding": "identity"}),
+            Fault(drip=0.03, status=404, body=bytes(9999)),
+            Fault(drip=0.03, redirect="/data.bin", headers={"Content-Length": "9999"}),
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+    @pytest.mark.parametrize("fetch", [get, into])
+    @pytest.mark.usefixtures("_trusted")
+    def test_sockets(self, certificate: Path, fault: Fault, fetch: Any, tls: bool) -> None:
+        """However a host hangs, the call ends at its deadline, no thread stays behind, and the transport works on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        with FaultServer(FILES.get, tls=context if tls else None) as server:
+            server.fail(
+                "x", fault if fault.body or fault.redirect else Fault(**{**vars(fault), "body": DATA})
+            )
+            transport = Transport()
+            assert fetch(transport, f"{server.url}/data.bin") == DATA
+            begun = time.monotonic()
+            with pytest.raises(FetchError, match="not complete within the deadline"):
+                fetch(transport, f"{server.url}/x", seconds=0.4)
+            assert 0.3 < time.monotonic() - begun < 2
+            assert fetch(transport, f"{server.url}/data.bin") == DATA
+            transport.close()
+
+    @pytest.fixture
+    def _trusted(self, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+
+    def test_a_name_that_takes_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing ends the wait for it, so another thread waits; the call ends."""
+        free = threading.Event()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: free.wait(10) or [])
+        begun = time.monotonic()
+        with pytest.raises(FetchError, match="not complete within the deadline"):
+            get(Transport(), "http://slow.example/x", seconds=0.3)
+        assert time.monotonic() - begun < 2
+        free.set()

@@ -160,6 +160,8 @@ HEAVY = {
     [
         "import registry_client",
         "import registry_client.catalogue",
+        "import registry_client.fresh, registry_client.recall",
+        "import registry_client.cli.main, registry_client.cli.search, registry_client.cli.info",
         "import registry_client.session",
         "import registry_client.client",
         "from registry_client import RegistryClient, CatalogueEntry, Directories, PluginWarning, RegistryError",
@@ -188,6 +190,63 @@ with tempfile.TemporaryDirectory() as home:
     assert [entry.id for entry in client.search("cal")] == ["calendar"]
 """
     assert not _loaded(code) & HEAVY
+
+
+# What takes long to import, by what can do without it.
+WITHOUT = {
+    "import registry_client.cli.main, registry_client.cli.info": "concurrent logging tempfile uuid asyncio",
+    "import registry_client.signed, registry_client.statements": "tuf securesystemslib cryptography rfc8785 requests urllib3 ssl asyncio",
+    "import registry_client.installer.installer": "tuf securesystemslib cryptography requests urllib3 ssl tomlkit resolvelib filelock "
+    "tarfile ctypes concurrent asyncio",
+    "from registry_client.installer import applying, checking, operations, registries": "tuf securesystemslib cryptography requests "
+    "urllib3 ssl tomlkit resolvelib",
+    "import registry_client.cli.app": "tuf securesystemslib cryptography requests urllib3 ssl rich tomlkit resolvelib filelock",
+}
+
+
+@pytest.mark.parametrize("code", WITHOUT)
+def test_what_is_not_needed_is_not_loaded(code: str) -> None:
+    """Listing, and installing where nothing is to be done, wait for no library that only verifies, fetches, solves or writes."""
+    assert not _loaded(code) & set(WITHOUT[code].split())
+
+
+def test_models_are_made_one_by_one() -> None:
+    """Making a model takes milliseconds: who needs blocks does not make manifests of all kinds."""
+    code = (
+        "import registry_client.models.blocks\n"
+        "loaded = {n.rpartition('.')[2] for n in sys.modules if n.startswith('registry_client.models.')}"
+    )
+    assert _loaded(f"{code}\nassert loaded == {{'base', 'blocks'}}, loaded")
+
+
+def test_names_of_the_models_resolve() -> None:
+    """Each name of `registry_client.models` is there, and others are not."""
+    from registry_client import models
+
+    assert models.__all__ == sorted(models.__all__)
+    for name in models.__all__:
+        assert getattr(models, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = models.Nothing
+
+
+def test_importing_models_reads_no_sources() -> None:
+    """Descriptions are for the JSON Schemas: nobody who reads a registry waits for sources to be read and parsed."""
+    code = (
+        "import inspect, pydantic\ndef refuse(*_): raise AssertionError('a source was read')\n"
+        "inspect.getsource = inspect.getsourcelines = inspect.findsource = refuse\n"
+        "from registry_client.models import Block, IndexLine, Manifest, Policy, Publisher, Release\n"
+        "import registry_client.installer.disk.record, registry_client.installer.project.tables"
+    )
+    assert "pydantic" in _loaded(code)
+
+
+def test_the_command_lets_pydantic_load_no_plugins() -> None:
+    """Looking through all that is installed for plugins of pydantic takes longer than most commands; a host keeps its own."""
+    code = "import registry_client.cli.main as m\nm.main(['list', '--json'])\nimport pydantic.plugin._loader as loader"
+    assert "pydantic" in _loaded(f"{code}\nassert loader._plugins is None")
+    hosts = "from registry_client import Installer\nimport os\nassert 'PYDANTIC_DISABLE_PLUGINS' not in os.environ"
+    assert "pydantic" in _loaded(hosts)
 
 
 def test_public_names_resolve() -> None:

@@ -26,7 +26,37 @@ from publisher.tuf_repository import (
 )
 from registry_client.layout import version_file
 
-EVENTS = ["publish", "publish", "publish", "publish", "publish", "publish", "status", "status", "shrink", "edit", "delete", "revert", "revert", "artifact", "stray", "block", "unblock", "key", "pattern", "policy", "renew", "quarantine", "register", "register", "register", "wait", "wait"]
+EVENTS = [
+    "publish",
+    "publish",
+    "publish",
+    "publish",
+    "publish",
+    "publish",
+    "status",
+    "status",
+    "shrink",
+    "edit",
+    "delete",
+    "revert",
+    "revert",
+    "artifact",
+    "stray",
+    "block",
+    "unblock",
+    "key",
+    "pattern",
+    "policy",
+    "renew",
+    "quarantine",
+    "register",
+    "register",
+    "register",
+    "wait",
+    "wait",
+]
+SOUND = {PLUGINS[0], PLUGINS[1], PLUGINS[3], PLUGINS[4]}
+"""Those of the plugins whose names do not clash."""
 STEPS = st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 999)), min_size=3, max_size=14)
 
 
@@ -51,7 +81,7 @@ def test_by_what_changed_as_whole(steps: list[tuple[str, int]], minutes: int) ->
 def history(tmp_path: Path) -> History:
     """A registry with ten versions of two publishers, looked at whole once."""
     made = History(tmp_path / "registry")
-    for number in range(10):
+    for number in (0, 1, 3, 4, 5, 6, 8, 9, 10, 11):
         made.happen("publish", number)
     made.register()
     return made
@@ -87,17 +117,15 @@ class TestWhatIsLookedAt:
 
     def test_what_the_run_before_wrote_is_undone(self, history: History) -> None:
         """Main is again as the run before found it: a comparison with that commit alone would show nothing."""
+        history.happen("offer", 15)
         before = history.world.snapshot()
-        history.happen("publish", 0)
-        written = history.register()
-        assert written is not None
+        history.register()
         after = history.world.snapshot()
-        new = [path for path in after if path.startswith("plugins/") and path not in before]
+        new = [path for path in after if path.startswith(("plugins/", "artifacts/")) and path not in before]
+        assert len(new) == 2
         for path in new:
             (history.world.folder / path).unlink()
-        run = history.register()
-        assert run is not None
-        assert {path for path in run.changes if path in new} == set(new)
+        history.register()
         assert history.world.snapshot().items() >= {path: after[path] for path in new}.items()
 
     def test_an_edit_of_what_was_repaired(self, history: History) -> None:
@@ -112,8 +140,9 @@ class TestWhatIsLookedAt:
 
     def test_a_shard_that_the_run_before_wrote_is_gone(self, history: History) -> None:
         """It is missed at once, although it stood in no commit before."""
+        history.register()
+        history.happen("offer", 0)
         before = history.world.snapshot()
-        history.happen("publish", 0)
         history.register()
         shards = [p for p in history.world.snapshot() if p.startswith("targets/index/") and p not in before]
         assert shards
@@ -124,7 +153,7 @@ class TestWhatIsLookedAt:
     def test_what_was_refused_is_said_each_time(self, history: History) -> None:
         """It stands on main, unchanged since long."""
         history.happen("stray", 0)
-        for number in range(4):
+        for number in (0, 1, 3, 4):
             history.happen("publish", number)
             run = history.register()
             assert run is not None
@@ -134,7 +163,7 @@ class TestWhatIsLookedAt:
         """What the maintainers change is compared with what they said when main was last read."""
         history.happen("stray", 1)
         history.register()
-        history.happen("publish", 2)
+        history.happen("publish", 3)
         history.register()
         history.happen("pattern", 1)
         run = history.register()
@@ -162,16 +191,16 @@ class TestWhenEverythingIsLookedAt:
         """History was rewritten."""
         history.register()
         history.commits.clear()
-        assert self._seen(history) == set(PLUGINS)
+        assert self._seen(history) == SOUND
         assert self._seen(history) == {PLUGINS[1]}
 
     def test_another_derivation(self, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
         """A program that derives otherwise does so once with everything."""
-        history.register()
-        assert self._seen(history) != set(PLUGINS)
+        self._seen(history)
+        assert self._seen(history) == {PLUGINS[1]}
         for module in (scope, state, write):
             monkeypatch.setattr(module, "DERIVATION", 2)
-        assert self._seen(history) == set(PLUGINS)
+        assert self._seen(history) == SOUND
         assert self._seen(history) == {PLUGINS[1]}
 
     def test_another_online_key(self, history: History) -> None:
@@ -201,7 +230,7 @@ class TestBase:
         history.register()
         member = self._member(history)
         assert member["commit"] in history.commits
-        assert member["totals"] == {"plugins": 5, "versions": 11, "usable": 11}
+        assert member["totals"] == {"plugins": 4, "versions": 11, "usable": 11}
         assert member["again"]["plugins"] == [PLUGINS[1]]
 
     def test_renewal_keeps_it(self, history: History) -> None:
@@ -248,7 +277,7 @@ class TestGuard:
     def test_by_the_signed_totals(self, history: History) -> None:
         """Three of ten versions at once are too many, whichever way they are counted."""
         history.register()
-        for plugin_id in PLUGINS[:3]:
+        for plugin_id in sorted(SOUND)[:3]:
             (history.world.folder / "plugins" / plugin_id / "1.1.0" / "manifest.json").write_bytes(b"{}")
         assert history.register(recover=no_recovery) is None
         assert history.register(recover=no_recovery, allow_loss=3) is not None

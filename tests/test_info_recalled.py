@@ -13,10 +13,13 @@ import pytest
 from support import plugin_bench
 from support.mini_registry import MiniRegistry, serve
 
+from registry_client import recall
 from registry_client.cli import info
 
 if TYPE_CHECKING:
     from support.plugin_bench import Bench, Run
+
+    from registry_client.store import Store
 
 registry, bench = plugin_bench.registry, plugin_bench.bench
 
@@ -252,6 +255,18 @@ def test_development_keys_need_consent_each_time(
     assert "development key" in run.err
 
 
+def _bases(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Every basis that is computed from now on, the newest last."""
+    made: list[bytes] = []
+
+    def noting(store: Store, plugin_id: str, wishes: dict[str, object]) -> bytes:
+        made.append(recall.basis_of(store, plugin_id, wishes))
+        return made[-1]
+
+    monkeypatch.setattr(info, "basis_of", noting)
+    return made
+
+
 DAMAGE = {
     "empty": lambda _: b"",
     "cut": lambda data: data[: len(data) // 2],
@@ -293,9 +308,7 @@ def test_a_sealed_memory_of_another_form_is_none(
     bench: Bench, looked_up: list[str], monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], as_json: bool
 ) -> None:
     """Who may write the state can make a seal that fits. Even then nothing but a look-up comes of what is no memory."""
-    bases: list[bytes] = []
-    basis_of = info.basis_of
-    monkeypatch.setattr(info, "basis_of", lambda *given: bases.append(basis_of(*given)) or bases[-1])
+    bases = _bases(monkeypatch)
     arguments = ["info", "calendar", *(["--json"] if as_json else [])]
     first = bench.run(*arguments)
     (path,) = _memories(bench)
@@ -311,9 +324,7 @@ def test_sealed_warnings_of_another_form(
     bench: Bench, looked_up: list[str], monkeypatch: pytest.MonkeyPatch, warnings: Any
 ) -> None:
     """The same with all else in order."""
-    bases: list[bytes] = []
-    basis_of = info.basis_of
-    monkeypatch.setattr(info, "basis_of", lambda *given: bases.append(basis_of(*given)) or bases[-1])
+    bases = _bases(monkeypatch)
     first = bench.run("info", "calendar")
     (path,) = _memories(bench)
     memory = json.loads(path.read_bytes().partition(b"\n")[2])

@@ -389,6 +389,35 @@ def test_a_run_that_was_halted(s3: S3, bucket: str, kept: Kept, tmp_path: Path) 
         assert s3.get(f"{bucket}/{PREFIX}/{path}").content == (kept.folder / path).read_bytes(), path
 
 
+def test_a_store_that_takes_a_write_a_second(s3: S3, bucket: str, kept: Kept) -> None:
+    """The lease is let go of all the same, so that the next run need not wait."""
+    leases: list[Request] = []
+
+    def limited(request: Request) -> int | None:
+        leases.extend([request] if request.writes and request.path.endswith(LEASE) else [])
+        return 429 if leases and request is leases[-1] and len(leases) == 4 else None
+
+    s3.fault = limited
+    run(place(s3, bucket), kept.folder, kept.now)
+    assert len(leases) == 5
+    run(place(s3, bucket, wait=0), kept.folder, kept.now)
+
+
+def test_two_writes_that_meet(s3: S3, bucket: str, kept: Kept) -> None:
+    """S3 answers 409 to one of them; it is looked at again, and written."""
+    met: list[str] = []
+
+    def meet(request: Request) -> int | None:
+        first = request.writes and request.path.endswith("registry.json") and not met
+        met.extend([request.path] if first else [])
+        return 409 if first else None
+
+    s3.fault = meet
+    assert "registry.json" in run(place(s3, bucket), kept.folder, kept.now).written
+    assert met
+    assert run(place(s3, bucket), kept.folder, kept.now).written == ()
+
+
 def test_grace_survives_a_lost_state(s3: S3, bucket: str, kept: Kept) -> None:
     """Then it begins anew: a file stays longer, never shorter."""
     old = kept.folder / "schema" / "extra.json"

@@ -1,4 +1,4 @@
-"""How many round trips a reading takes: which requests are in flight together, proven by a host that answers a wave only when all of it is there."""
+"""How many round trips a reading takes: which requests are in flight together, proven by a host that answers only whole waves."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def world(tmp_path: Path) -> World:
 @pytest.fixture
 def host(world: World) -> WaveTransport:
     """The world's files, wave by wave."""
-    return WaveTransport(lambda path: world.tree.read(path))
+    return WaveTransport(world.tree.read)
 
 
 def reader(world: World, host: WaveTransport, home: str = "host") -> RegistryClient:

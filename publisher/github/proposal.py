@@ -22,7 +22,7 @@ from publisher.offer import Submitted, Verdict, taken
 from publisher.registrar.submission import Submission
 from publisher.waiting import landed
 from registry_client.errors import GitHubError, PublishError, RegistryError
-from registry_client.layout import manifest_path, release_path
+from registry_client.layout import manifest_path, plugin_folders, release_path
 from registry_client.signed import parse_manifest, parse_release
 
 if TYPE_CHECKING:
@@ -94,16 +94,15 @@ class GitHubProposal:
         if pull.repository is None:
             return
         head = GitHubTree(self._api, pull.repository, pull.commit)
-        folder = folder_in(head, plugin_id)
-        found = []
-        for path in (manifest_path(folder, version), release_path(folder, version)):
-            data = head.read(path)
-            found.append(None if data == self.tree.read(path) else data)
-        if any(found):
-            manifest, release = found
-            yield Submission(
-                pull.url, plugin_id, version, manifest, release, commit=pull.commit, is_proposal=True
-            )
+        own = folder_in(self.tree, plugin_id)
+        for folder in sorted(plugin_folders(plugin_id), key=lambda name: name != own):
+            paths = manifest_path(folder, version), release_path(folder, version)
+            found = [(path, head.read(path)) for path in paths]
+            manifest, release = (None if data == self.tree.read(path) else data for path, data in found)
+            if manifest is not None or release is not None:
+                commit, url = pull.commit, pull.url
+                yield Submission(url, plugin_id, version, manifest, release, commit=commit, is_proposal=True)
+                return
 
     # -- proposing ------------------------------------------------------------------------------------------------
 

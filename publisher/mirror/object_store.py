@@ -53,6 +53,8 @@ _HINTS: Final = {
     "301": "Set AWS_REGION to the bucket's region.",
     "400": "Check AWS_REGION, the endpoint and the credentials.",
 }
+_CONFLICT = "409"
+"""S3 answers so where two writes with conditions meet."""
 _ELSE = "Run it again; it completes what is missing."
 
 
@@ -197,7 +199,8 @@ def _error(where: str, what: str, text: str) -> PublishError:
     said = [found[1] for found in (status, code) if found]
     said += [word for mark, word in _WORDS if mark in text][:1]
     hint = _HINTS.get(status[1] if status else "", _ELSE)
-    return PublishError(f"{where}: {what} ({', '.join(said) or 'no reason was given'})", hint=hint)
+    kind = ConflictError if status and status[1] == _CONFLICT else PublishError
+    return kind(f"{where}: {what} ({', '.join(said) or 'no reason was given'})", hint=hint)
 
 
 __all__ = ["ObjectPlace", "open_bucket"]

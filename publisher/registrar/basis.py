@@ -1,6 +1,7 @@
 """What the registrar signs of its own run, so that the next one need only look at what changed. Pure.
 
-It stands in the registrar's metadata as the member `x-plugin-registry-base`, which hosts pass over. See docs/adr/0026-registrar-by-what-changed.md.
+It stands in the registrar's metadata as the member `x-plugin-registry-base`, which hosts pass over.
+See docs/adr/0026-registrar-by-what-changed.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What a run of the registrar has to look at: everything, or what concerns the paths that changed since the run before read main.
 
-The run before signed which commit it read, what it wrote on top of that and what it refused (`basis.py`). Whatever is the same as in that commit, and
-is not among these, would come out as it stands in the index: so it is not looked at. See docs/adr/0026-registrar-by-what-changed.md.
+The run before signed which commit it read, for which plugins it wrote something on top of that, and for which it refused something
+(`basis.py`). Whatever is the same as in that commit, and is not among these, would come out as it stands in the index: so it is not looked
+at. See docs/adr/0026-registrar-by-what-changed.md.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def _ids_of_path(tree: Tree, state: State, path: str) -> set[str]:
         if match is not None and (data is None or Digest.of(data).hex != match[1]):
             raise _EverythingError
     if path.startswith("targets/index/") and path.endswith(".json"):
-        digest, _, bits = path.removesuffix(".json").rpartition("/")[2].partition(".")
+        _, _, bits = path.removesuffix(".json").rpartition("/")[2].partition(".")
         ref = state.signed.find(bits)
         if ref is not None and served_path(shard_path(bits), ref.digest) == path:
             state.signed.read(bits, ref)

@@ -177,7 +177,7 @@ def derive(tree: Overlay, state: State, authority: Authority, now: datetime) -> 
         written = {bits: data for bits, data in files.items() if state.signed.find(bits) != Ref.of(data)}
         return Derived(shown.data, shown.waiting, top, written)
     found = {plugin_id: listing.find(plugin_id) for plugin_id in {*state.concerned(), *shown.changed}}
-    _write_plain(tree, state, {i: line and line["version"] for i, line in found.items()})
+    _write_plain(tree, state, {i: None if line is None else line["version"] for i, line in found.items()})
     changed = {plugin_id: state.texts(plugin_id) for plugin_id in state.changed}
     update = update_shards(state.signed, changed, state.texts_of_shard)
     return Derived(shown.data, shown.waiting, update.top, update.written)

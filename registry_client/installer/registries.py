@@ -131,7 +131,7 @@ class Registries:
         )
         for name in {name for name, _ in missing}:
             try:
-                self.client(name).session.view()
+                self.client(name).reader.ask_ahead(plugin_id for own, plugin_id in missing if own == name)
             except RegistryError:
                 continue  # raised again where it is asked for
         if len(missing) < 2:  # noqa: PLR2004  (one needs no threads)

@@ -14,6 +14,7 @@ from publisher.maintain.policy import PublisherChange
 from publisher.maintain.renew import renew
 from publisher.registrar.quarantine import Mark, Orders
 from publisher.registrar.run import Run, register
+from publisher.registrar.submission import Submission
 from publisher.tree import MemoryTree, write_changes
 from registry_client.digest import Digest
 from registry_client.errors import RegistryError
@@ -54,6 +55,7 @@ class History:
         self._versions = dict.fromkeys(PLUGINS, 0)
         self._blobs: dict[tuple[str, str], bytes] = {}
         self.seen: set[str] = set()
+        self._pending: list[Submission] = []
         for name in ("acme", "globex"):
             self.world.add_publisher(name)
         if minutes:
@@ -111,6 +113,7 @@ class History:
             whole.quarantines,
             whole.notes,
         )
+        self._pending.clear()
         write_changes(self.world.folder, quick.changes)
         self.commit()
         return quick
@@ -118,7 +121,7 @@ class History:
     def _run(self, head: str, **more: Any) -> Run | str:
         tree = Counted(self.commits[head])
         try:
-            run = register(tree, (), self.world.options(**more), self.world.now)
+            run = register(tree, self._pending, self.world.options(**more), self.world.now)
         except RegistryError as e:
             return f"{type(e).__name__}: {e.message}"
         if not more["full"]:
@@ -132,15 +135,20 @@ class History:
         with contextlib.suppress(RegistryError, FileNotFoundError, KeyError):
             getattr(self, f"_{name}")(PLUGINS[number % len(PLUGINS)], number)
 
-    def _publish(self, plugin_id: str, number: int) -> None:
+    def _offer(self, plugin_id: str, number: int) -> None:
+        """A version in a ref of its own, for the next run."""
         self._versions[plugin_id] += 1
-        packed: dict[str, Any] = {}
-        if number % 3 == 0:
-            packed = {
-                "files": {"a.bin": b"%d" % number},
-                "artifacts": [{"ecosystem": "custom", "path": "a.bin"}],
-            }
-        self.world.publish(plugin_id, f"1.{self._versions[plugin_id]}.0", **packed)
+        version = f"1.{self._versions[plugin_id]}.0"
+        offer = self.world.prepare(plugin_id, version, **_packed(number)).offer
+        if offer is not None:
+            artifacts = dict(offer.files)
+            manifest, release = artifacts.pop("manifest.json", None), artifacts.pop("release.json", None)
+            self._pending.append(Submission("publish/x", plugin_id, version, manifest, release, artifacts))
+
+    def _publish(self, plugin_id: str, number: int) -> None:
+        """A version put into the working tree, and merged."""
+        self._versions[plugin_id] += 1
+        self.world.publish(plugin_id, f"1.{self._versions[plugin_id]}.0", **_packed(number))
 
     def _status(self, plugin_id: str, number: int) -> None:
         version = f"1.{max(1, self._versions[plugin_id] - number % 2)}.0"
@@ -253,3 +261,10 @@ class History:
         self.world.tick(minutes=(1, 20, 50, 60 * 26, 60 * 24 * 8)[number % 5])
         if number % 5 > 2:  # nobody lets the timestamp expire
             self._renew("", 0)
+
+
+def _packed(number: int) -> dict[str, Any]:
+    """Every third version comes with a file that the registry keeps."""
+    if number % 3:
+        return {}
+    return {"files": {"a.bin": b"%d" % number}, "artifacts": [{"ecosystem": "custom", "path": "a.bin"}]}

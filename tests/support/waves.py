@@ -84,7 +84,7 @@ class WaveTransport:
         self.usage.bytes += len(data)
         return Body(data, tag)
 
-    def get_into(self, url: str, sink: Callable[[bytes], object], **_: object) -> None:
+    def get_into(self, url: str, sink: Callable[[bytes], object], **_: object) -> None:  # noqa: ARG002
         """Nothing large is read here."""
         raise AssertionError(url)
 
