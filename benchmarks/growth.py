@@ -1,8 +1,8 @@
 """How much a repository grows by each publish, everything committed, in one repository: batch after batch, packed anew in between.
 
-Packed anew means that Git looks for the best deltas again (`git repack -adf`), on one thread, so that sizes can be compared to the byte. A
-plain `git gc` keeps the deltas that it finds, and a shard that is stored as a delta of another one never serves as the base of its next version:
-it is measured beside it.
+Packed anew means that Git looks for the best deltas again (`git repack -adf`), on one thread, so that sizes can be compared to the byte.
+A plain `git gc` keeps the deltas that it finds, and a shard that is stored as a delta of another one never serves as the base of its next
+version: it is measured beside it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PLAIN = "plain-gc"
 
 
 def measure_growth(subject: Subject) -> Iterator[Figure]:
-    """New versions of plugins all over the registry, in batches of 1, 5 and 20, ten minutes apart; and one by one with `catalogueMinutes`."""
+    """New versions of plugins all over the registry, in batches, ten minutes apart; and one by one with `catalogueMinutes`."""
     folder = subject.scratch / "growth"
     job = {"what": "benchmarks.growth:grow", "subject": subject.to_json(), "folder": str(folder)}
     found: dict[str, float] = run_worker(job)

@@ -212,7 +212,7 @@ def limits() -> list[str]:
         ("publisher file", size(PUBLISHER_LIMIT)),
         ("policy", size(POLICY_LIMIT)),
         ("blocks", size(BLOCKS_LIMIT)),
-        ("index shard", f"{size(SHARD_LIMIT)}; split above {size(SPLIT_ABOVE)}, up to 512 shards"),
+        ("index shard", f"{size(SHARD_LIMIT)}; split above {size(SPLIT_ABOVE)}, up to 512 TUF targets, and below these up to 20 bits"),
         ("`registry.json`", size(CATALOGUE_LIMIT)),
         ("artifact kept in the registry", f"{MAX_IN_TREE // 1_000_000} MB"),
         ("any artifact", f"{MAX_ARTIFACT_SIZE // 1024**3} GiB"),

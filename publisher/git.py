@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from publisher.git_objects import REGULAR, parse_tree
+from publisher.git_fetch import Fetching
 from publisher.git_remote import TOKEN_VARIABLE, Remote, git_environment
 from publisher.git_text import (
     AUTHOR,
@@ -31,7 +31,7 @@ from registry_client.digest import Digest
 from registry_client.errors import GitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
 _TIMEOUT = 600
@@ -39,12 +39,9 @@ _HISTORY = 200
 _LONGEST_ENTRY = 4200
 # So many object ids fit into the smallest pipe, so that neither side waits for the other while both write.
 _ASKED_AT_ONCE = 200
-_FETCHED_AT_ONCE = 20_000
-_FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
-_LIGHT = "--filter=blob:none"
 
 
-class Git:
+class Git(Fetching):
     """Git commands in one repository.
 
     Args:
@@ -54,14 +51,12 @@ class Git:
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str], remote: Remote | None = None) -> None:
+        super().__init__()
         self.folder = folder
         self._remote = remote
         self._environ = git_environment(environ, remote)
         self._batch: subprocess.Popen[bytes] | None = None
         self._asking = threading.Lock()  # the client that checks a candidate reads in several threads
-        # None before the first light fetch; False where its host sends everything all the same.
-        self._partial: bool | None = None
-        self._fetched: set[str] = set()
 
     def run(self, *arguments: str, stdin: bytes = b"", check: bool = True) -> bytes:
         """Run a command and give its standard output.
@@ -70,6 +65,14 @@ class Git:
             GitError: it failed; the message holds what Git printed, without credentials.
         """
         return self._run(arguments, stdin, check=check).stdout
+
+    def succeeds(self, *arguments: str) -> bool:
+        """Run a command, and say whether it ended well.
+
+        Raises:
+            GitError: it could not be started, or did not end.
+        """
+        return self._run(arguments, check=False).returncode == 0
 
     def _run(
         self, arguments: Sequence[str], stdin: bytes = b"", *, check: bool = True
@@ -104,78 +107,6 @@ class Git:
         text = self.run("ls-remote", "--", self._url(), *patterns).decode("utf-8", "surrogateescape")
         pairs = (line.split("\t", 1) for line in text.split("\n") if "\t" in line)
         return {ref: oid for oid, ref in pairs}
-
-    def fetch(self, refs: Sequence[str], *, depth: int | None = 1, blobless: bool = False) -> None:
-        """Fetch refs or commits from the remote, without their history.
-
-        Args:
-            refs: refs or object ids.
-            depth: how many commits deep; None for all.
-            blobless: leave file contents to be fetched when they are read, if the host can do that.
-        """
-        options = [f"--depth={depth}"] if depth is not None else ["--unshallow"] if self._shallow else []
-        if blobless and self._fetch_light(options, refs):
-            return
-        done = self._run([*_FETCH, "--no-filter", *options, "origin", *refs], check=not blobless)
-        if done.returncode:  # a plain web server cannot leave out history
-            self.run(*_FETCH, "--no-filter", "origin", *refs)
-
-    def _fetch_light(self, options: Sequence[str], refs: Sequence[str]) -> bool:
-        """Fetch without file contents. False where the host refuses, or is known to send them all the same."""
-        if self._partial is False:
-            return False
-        if self._run([*_FETCH, _LIGHT, *options, "origin", *refs], check=False).returncode:
-            return False
-        if self._partial is None:  # before anything else comes in that could hold the same contents
-            self._partial = not self._holds_files(refs[0])
-        return True
-
-    def _holds_files(self, commit: str) -> bool:
-        """Whether the host has sent file contents although it was asked to leave them out. Asks no host."""
-        try:
-            tree = self.tree_of(commit)
-            entries = parse_tree(self.read(tree), len(tree) // 2)
-        except GitError:
-            return False
-        oid = next((entry.oid for entry in entries.values() if entry.mode in REGULAR), None)
-        if oid is None:
-            return False
-        # A Git that knows where the object is to be had would fetch it, to say that it is there.
-        self.run("config", "--rename-section", "remote.origin", "aside.origin")
-        here = self._run(["cat-file", "-e", oid], check=False).returncode == 0
-        self.run("config", "--rename-section", "aside.origin", "remote.origin")
-        for name in ("promisor", "partialclonefilter") if here else ():
-            self.run("config", "--unset-all", f"remote.origin.{name}", check=False)
-        return here
-
-    def left_out(self, oids: Iterable[str]) -> list[str]:
-        """Those of some file contents that light fetches have left out, as far as is known."""
-        return sorted(set(oids) - self._fetched) if self._partial else []
-
-    def fetch_objects(self, oids: Iterable[str]) -> None:
-        """Fetch file contents that a light fetch has left out, together rather than one by one as they are read."""
-        wanted = self.left_out(oids)
-        for start in range(0, len(wanted), _FETCHED_AT_ONCE):
-            some = wanted[start : start + _FETCHED_AT_ONCE]
-            # No word on what is here already: the host would take it to include these.
-            self.run(
-                *("-c", "fetch.negotiationAlgorithm=noop", *_FETCH, _LIGHT, "--stdin", "origin"),
-                stdin="".join(f"{oid}\n" for oid in some).encode(),
-            )
-            self._fetched.update(some)
-
-    def fetch_beside(self, commit: str, known: str) -> None:
-        """Fetch a commit without its history and file contents, as what differs from one that is here.
-
-        Raises:
-            GitError: the host does not have it, or does not give it.
-        """
-        options = ["--depth=1", *([_LIGHT] if self._partial else ["--no-filter"])]
-        self.run(*_FETCH, *options, f"--negotiation-tip={known}", "origin", commit)
-
-    @property
-    def _shallow(self) -> bool:
-        return (self.folder / "shallow").exists() or (self.folder / ".git" / "shallow").exists()
 
     def entries(self, commit: str, *paths: str, limit: int | None = None) -> list[Entry]:
         """All files below a commit's tree (or below some of its paths).

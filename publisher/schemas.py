@@ -17,6 +17,7 @@ from publisher.source_model import SourceManifest
 from publisher.wording import END, problems_in
 from registry_client.jsontext import dump_json
 from registry_client.models import Blocks, IndexShard, Manifest, Policy, Publisher, Release
+from registry_client.models.index import IndexDirectory
 
 if TYPE_CHECKING:
     from registry_client.errors import Problem
@@ -30,6 +31,7 @@ _MODELS: dict[str, tuple[type[Document], str]] = {
     "policy": (Policy, "Policy: a registry's own description"),
     "blocks": (Blocks, "Blocks: what is blocked, since when and why"),
     "index": (IndexShard, "Index shard: the lines of some plugins"),
+    "index-directory": (IndexDirectory, "Index directory: the shards that one of 9 bits was split into"),
     "source": (SourceManifest, "Source manifest, kept in the plugin's repository"),
 }
 # Members in the order in which people read a schema; generators change theirs from release to release.

@@ -40,23 +40,28 @@ class Deadline:
         """Seconds left, never below zero."""
         return max(0.0, self._end - time.monotonic())
 
+    def headway(self) -> None:
+        """What was hoped for is arriving; that moves no deadline, but may move a `Part` of one."""
+
 
 class Part(Deadline):
-    """A part of a deadline, for an attempt that others may follow: it is over sooner, unless it makes headway.
+    """A part of a deadline, for an attempt that others may follow.
 
     Args:
         whole: the deadline, which holds in any case.
-        seconds: for how long the attempt may go on without headway; by default until the deadline.
+        seconds: for how long the attempt may go on; by default until the deadline.
+        most: for how long it may go on if there is headway, again and again, within `seconds`; by default no longer for that.
 
     Attributes:
         granted: the seconds that it was given.
     """
 
-    def __init__(self, whole: Deadline, seconds: float | None = None) -> None:
+    def __init__(self, whole: Deadline, seconds: float | None = None, most: float | None = None) -> None:
         left = whole.remaining()
         self.granted = left if seconds is None else min(seconds, left)
-        self._whole = whole
         super().__init__(self.granted)
+        self._whole = whole
+        self._last = self._end if most is None else time.monotonic() + most
 
     def remaining(self) -> float:
         """Seconds left, never below zero."""
@@ -68,7 +73,7 @@ class Part(Deadline):
 
     def headway(self) -> None:
         """Begin anew: what was hoped for from the attempt is arriving."""
-        self._end = time.monotonic() + self.granted
+        self._end = max(self._end, min(time.monotonic() + self.granted, self._last))
 
 
 class _Worker:

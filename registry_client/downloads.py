@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from registry_client.digest import Digest
 from registry_client.errors import DigestError, TooLargeError
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from registry_client.deadline import Part
     from registry_client.hosts import Fetcher
-
-_HEADWAY: Final = 64 * 1024
-"""Bytes that count as headway: with `hosts.PATIENCE`, the least speed of a host that others can be asked instead of."""
 
 
 @dataclass
@@ -80,12 +77,12 @@ class Download:
 
         Args:
             url: where it is.
-            part: until when this attempt may go on; told of headway.
+            part: until when this attempt may go on.
 
         Raises:
             FetchError: it could not be fetched in full. DigestError: not the signed bytes.
         """
-        take = self._begin(part)
+        take = self._begin()
         self._forget()
         self._transport.get_into(url, take, limit=self._size, deadline=part)
         self._check(url)
@@ -95,7 +92,7 @@ class Download:
 
         Arguments and errors are those of `whole`.
         """
-        take = self._begin(part)
+        take = self._begin()
         if not 0 < self._received.size <= self._size:
             self.whole(url, part)
             return
@@ -123,23 +120,17 @@ class Download:
             url, take, limit=self._size, deadline=part, offset=self._received.size, begin=begin
         )
 
-    def _begin(self, part: Part) -> Callable[[bytes], None]:
+    def _begin(self) -> Callable[[bytes], None]:
         """What takes the pieces of a further attempt, and of no other."""
         with self._lock:
             self._attempts += 1
-            attempt, unnoticed = self._attempts, 0
+            attempt = self._attempts
 
         def take(chunk: bytes) -> None:
-            nonlocal unnoticed
             with self._lock:
-                if attempt != self._attempts:
-                    return
-                self._sink(chunk)
-                self._received.take(chunk)
-            unnoticed += len(chunk)
-            if unnoticed >= _HEADWAY:
-                unnoticed = 0
-                part.headway()
+                if attempt == self._attempts:
+                    self._sink(chunk)
+                    self._received.take(chunk)
 
         return take
 

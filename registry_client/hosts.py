@@ -145,7 +145,7 @@ class Hosts:
                 base = left.pop(0)
                 asked.add(base)
                 others = any(not health.rests(other, since) for other in left)
-                part = _part(deadline, 1 + len(left), others=others)
+                part = _part(deadline, 1 + len(left), others=others, files=files)
                 try:
                     result = attempt(base, part)
                 except (FetchError, VerificationError) as e:
@@ -258,18 +258,21 @@ def new_deadline(seconds: float) -> Deadline:
     return Deadline(seconds)
 
 
-def _part(deadline: Deadline, left: int, *, others: bool) -> Part:
+def _part(deadline: Deadline, left: int, *, others: bool, files: bool) -> Part:
     """How long an attempt may take.
 
     Args:
         deadline: for all of them.
         left: how many hosts are still to be asked, this one included.
         others: whether one of those after it is not known to be in trouble.
+        files: a file is wanted, which may be large, and take longer while it makes headway.
     """
     if left == 1:
         return Part(deadline)
     fair = deadline.remaining() / left
-    return Part(deadline, min(fair, PATIENCE) if others else fair)
+    if not others:
+        return Part(deadline, fair)
+    return Part(deadline, min(fair, PATIENCE), fair if files else None)
 
 
 def _again(attempt: Callable[[], None], deadline: Deadline) -> None:

@@ -32,6 +32,8 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NOT_MODIFIED = 304
 _OK = 200
 _LONGEST_REST = 16 * 1024
+_HEADWAY: Final = 64 * 1024
+"""Bytes that count as headway: with `hosts.PATIENCE`, the least speed of a host that others can be asked instead of."""
 _AUTHORIZATION = "Authorization"
 __all__ = ["UNRESOLVED", "Body", "Deadline", "Transport", "Usage", "cause_of", "shown"]
 
@@ -248,11 +250,13 @@ class Transport:
                 chunk = response.read1(_CHUNK, decode_content=True)
                 if not chunk or call.cancelled.is_set():  # the caller has given up: leave its sink alone
                     break
-                received += len(chunk)
+                before, received = received, received + len(chunk)
                 if start + received > limit:
                     raise TooLargeError(
                         f"{shown(url)}: the body is longer than the {limit} bytes allowed; reading stopped there"
                     )
+                if before // _HEADWAY != received // _HEADWAY:
+                    call.deadline.headway()
                 yield chunk
         except (urllib3.exceptions.HTTPError, OSError) as e:
             raise FetchError(f"{shown(url)}: the body broke off: {cause_of(e)}", hint="Try again.") from e

@@ -136,7 +136,8 @@ def swapped(world: World, role: str) -> Files:
     """The newest metadata of a role replaced by the one before it, under its name."""
     files = world.snapshot()
     newest = latest_version(MemoryTree(files), role)
-    return {**files, f"metadata/{newest}.{role}.json": files[f"metadata/{newest - 1}.{role}.json"]}
+    path, older = f"metadata/{newest}.{role}.json", files[f"metadata/{newest - 1}.{role}.json"]
+    return {**files, path: older[: len(files[path])]}  # one that is longer would be refused for that
 
 
 def edit(old: bytes, new: bytes) -> Callable[[bytes], bytes]:

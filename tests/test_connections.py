@@ -366,17 +366,24 @@ class TestThreads:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
     def test_headway_moves_a_part_but_not_the_whole(self) -> None:
-        """A part that makes headway goes on, up to the deadline."""
-        part = Part(Deadline(0.6), 0.2)
+        """A part that makes headway goes on, up to the deadline, and no longer than it may at most."""
+        for part in (Part(Deadline(0.6), 0.2, 30.0), Part(Deadline(30), 0.2, 0.6)):
 
-        def work(cancelled: threading.Event) -> None:
-            while not cancelled.wait(0.05):
-                part.headway()
+            def work(cancelled: threading.Event, part: Part = part) -> None:
+                while not cancelled.wait(0.05):
+                    part.headway()
 
-        begun = time.monotonic()
-        with pytest.raises(FetchError, match="deadline"):
-            within(part, "x", work)
-        assert 0.5 < time.monotonic() - begun < 2
+            begun = time.monotonic()
+            with pytest.raises(FetchError, match="deadline"):
+                within(part, "x", work)
+            assert 0.5 < time.monotonic() - begun < 2
+
+    def test_headway_moves_nothing_else(self) -> None:
+        """Neither a deadline nor a part that may not be moved."""
+        for deadline in (Deadline(0.2), Part(Deadline(30), 0.2), Part(Deadline(0.2))):
+            time.sleep(0.1)
+            deadline.headway()
+            assert deadline.remaining() <= 0.11
 
     def test_a_part_without_headway_ends_sooner(self) -> None:
         """After the seconds that it was given."""

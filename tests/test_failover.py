@@ -444,6 +444,34 @@ def test_a_large_file_that_makes_headway_may_take_longer(bench: Bench) -> None:
     assert hosts.memory.health().marks == {}
 
 
+def test_a_signed_file_that_is_large_may_take_longer_too(bench: Bench) -> None:
+    """The catalogue of a large registry, say."""
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(0, len(DATA), 128 * 1024):
+            time.sleep(0.3 * PATIENCE)
+            yield DATA[number : number + 128 * 1024]
+
+    with dealing(pieces) as steady:
+        hosts = Hosts((steady, bench.second.url), tuple, Transport())
+        assert hosts.get_signed("data.bin", digest=DIGEST, size=len(DATA), timeout=30) == DATA
+    assert bench.second.requests == 0
+
+
+def test_headway_does_not_prolong_a_refresh(bench: Bench) -> None:
+    """A host whose metadata is large and comes slowly has no more time than any other."""
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(0, len(DATA), 128 * 1024):
+            time.sleep(0.3 * PATIENCE)
+            yield DATA[number : number + 128 * 1024]
+
+    with dealing(pieces) as slow:
+        bench.url = slow
+        spent, source = bench.refresh()
+    assert (source, spent < 1.9 * PATIENCE) == (bench.second.url, True)
+
+
 def test_what_an_attempt_that_was_given_up_brings_is_let_fall() -> None:
     """The next attempt has begun: late pieces of the one before would come in between."""
     taken, late = bytearray(), []

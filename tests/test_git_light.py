@@ -314,7 +314,7 @@ def test_folders_of_every_kind_of_tree(bare: Path, tmp_path: Path) -> None:
         (tmp_path / "disk" / path).write_bytes(data)
     (tmp_path / "disk" / "link").symlink_to(tmp_path)
     repository = Git(bare, os.environ)
-    trees = [
+    trees: list[Listing] = [
         DirTree(tmp_path / "disk"),
         MemoryTree(FILES),
         GitTree(repository, git(bare, "rev-parse", "main")),

@@ -14,7 +14,12 @@ from support import plugin_bench
 from support.mini_registry import MiniRegistry, serve
 
 from registry_client import recall
-from registry_client.cli import info
+from registry_client.cli import app, info
+from registry_client.cli.env import Environment
+from registry_client.cli.main import main
+from registry_client.cli.output import Output
+from registry_client.cli.search import parse_plain
+from registry_client.cli.state import State
 
 if TYPE_CHECKING:
     from support.plugin_bench import Bench, Run
@@ -100,6 +105,63 @@ def test_remembered_is_what_was_found(
         patch.setattr(info, "_recalled", lambda *_: False)
         assert _same(bench.run(*arguments), first)
     assert len(looked_up) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["info", "calendar"],
+        ["info", "calendar>=1,<2", "--json"],
+        ["--json", "info", "notes"],
+        ["--registry", "http://a.example", "--registry", "http://b.example", "--root", "x", "info", "search"],
+        ["--mirror", "http://a.example", "--allow-dev-keys", "--mirror", "http://b.example", "info", "x"],
+        ["--project", "elsewhere", "info", "info"],
+    ],
+)
+def test_the_plain_form_is_what_typer_would_do(arguments: list[str]) -> None:
+    """The short way around the option parser understands its form exactly as the parser does."""
+    plain, parsed = (State(Output(as_json=False, colour=None), Environment()) for _ in range(2))
+    words = parse_plain(arguments, plain, "info")
+    called: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("registry_client.cli.catalogue.run_info", lambda _, spec: called.append(spec))
+        assert app.run(arguments, parsed) == 0
+    assert words == called
+    for name in (
+        "project_option",
+        "registry",
+        "root",
+        "mirrors",
+        "allow_dev_keys",
+        "channel",
+        "applications",
+        "timeout",
+    ):
+        assert getattr(plain, name) == getattr(parsed, name)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["info"],
+        ["info", "a", "b"],
+        ["info", "--", "x"],
+        ["info", "x", "-h"],
+        ["-v", "info", "x"],
+        ["--channel", "testing", "info", "x"],
+    ],
+)
+def test_other_forms_go_to_typer(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is not the plain form is left to the option parser."""
+    seen: list[list[str]] = []
+
+    def run(given: list[str], _: State) -> int:
+        seen.append(given)
+        return 0
+
+    monkeypatch.setattr(app, "run", run)
+    assert main(arguments) == 0
+    assert seen == [arguments]
 
 
 def test_text_and_json_share_a_memory(bench: Bench, looked_up: list[str]) -> None:

@@ -149,6 +149,18 @@ def test_schema_is_closed(name: str, data: bytes) -> None:
             assert not {"minLength", "maxLength"} & set(node)
 
 
+def _objects(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return [schema, *(one for one in schema.get("$defs", {}).values() if "properties" in one)]
+
+
+@pytest.mark.parametrize("name", sorted(build_schemas()))
+def test_every_member_says_what_it_is_for(name: str) -> None:
+    """The docstrings below the models' members are in the schemas, those that a model has from its bases too."""
+    for one in _objects(json.loads(build_schemas()[name])):
+        for member, node in one["properties"].items():
+            assert node.get("description"), member
+
+
 def test_patterns_are_worded_and_end_at_the_end() -> None:
     """Every pattern has words for people, and none accepts a final newline."""
     patterns: set[str] = set()

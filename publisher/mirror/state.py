@@ -19,8 +19,8 @@ from registry_client.jsontext import MIB
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STATE_LIMIT: Final = 256 * MIB
-"""Largest state, as stored and unpacked, in bytes: some 1,500,000 files."""
+STATE_LIMIT: Final = 512 * MIB
+"""Largest state, as stored and unpacked, in bytes: some 2,500,000 files."""
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _FAST = 1
 

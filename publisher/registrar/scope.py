@@ -74,7 +74,7 @@ def find_scope(
     if not state.verified or basis is None or basis.derivation != DERIVATION:
         return Scope(None, full=True, stale=True)
     moved = (basis.targets, basis.blocks) != (authority.targets.version, authority.blocks_role.version)
-    if not commit:
+    if not (commit and basis.commit):  # one of them was a folder, where nobody knows what changed
         return Scope(None, full=moved, stale=moved)
     try:
         ids = _ids(tree, authority, state, basis, changed_since)

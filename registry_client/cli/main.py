@@ -30,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str], output: Output, environment: Environment) -> int:
+    keep_out_pydantic_plugins()
     state = State(output, environment)
     if not environment.completing and _plainly(arguments, state):
         return 0
-    keep_out_pydantic_plugins()
     from registry_client.cli.app import run
 
     return run(arguments, state)
@@ -49,7 +49,6 @@ def _plainly(arguments: list[str], state: State) -> bool:
             return False
         from registry_client.cli.info import run_info
 
-        keep_out_pydantic_plugins()
         run_info(state, words[0])
         return True
     return False
