@@ -67,7 +67,7 @@ def figure_from_json(raw: Mapping[str, Any]) -> Figure:
         raw["plugins"],
         raw["title"],
         tuple(raw["samples"]),
-        raw["unit"],
+        raw.get("unit", ""),
         None if counted is None else Counted(**counted),
         raw.get("memory"),
         raw.get("note", ""),

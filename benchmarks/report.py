@@ -27,6 +27,7 @@ _TABLES = (  # name of the part, its title, beginnings of the keys in it
     ("commands", ("command/search", "command/info", "command/pip", "catalogue/")),
     ("registrar", ("registrar/", "verify/", "growth/", "growth-kept/")),
     ("failover", ("failover/",)),
+    ("shape", ("shape/",)),
     ("installer", ("install/", "resolve/")),
 )
 

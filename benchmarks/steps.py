@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks import clients, failover, growth, install, registrar, verification
+from benchmarks import clients, failover, growth, install, registrar, shape, verification
 from benchmarks.peers import bare, git_peer, pip_peer, tuf_peer
 from benchmarks.peers.pages import read_pages
 
@@ -49,6 +49,7 @@ def _pages(subject: Subject) -> Mapping[str, bytes]:
 
 
 STEPS = (
+    Step("shape", shape.measure_shape),
     Step("client", clients.measure_clients),
     Step("shards", _shards),
     Step("commands", clients.measure_commands),

@@ -10,7 +10,6 @@ number says.
 
 from __future__ import annotations
 
-import gzip
 import json
 import zlib
 from typing import TYPE_CHECKING, Final
@@ -35,6 +34,8 @@ _LEVEL = 6
 
 def pack_bundle(pieces: Iterable[bytes]) -> bytes | None:
     """A bundle of these pieces, each distinct one once; None where it would be over a limit. Equal pieces give equal bytes."""
+    import gzip  # noqa: PLC0415  (readers need zlib only)
+
     unique = list(dict.fromkeys(pieces))
     head = json.dumps(
         {"kind": "bundle", "schemaVersion": 1, "sizes": [len(piece) for piece in unique]},

@@ -35,7 +35,7 @@ from publisher.tree import MemoryTree
 from registry_client import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from benchmarks.targets import Found
 
@@ -227,7 +227,7 @@ def found_in(figures: list[Figure]) -> Found:
 
 def test_good_figures_break_no_guard_and_miss_no_target() -> None:
     """The tables below change one thing each."""
-    assert smoke.check(found_in(good())) == ([], False)
+    assert smoke.broken_in(found_in(good())) == []
     assert [target for target in judge(good()) if not target.met] == []
     assert sum(target.everywhere for target in judge(good())) > 10
 
@@ -245,10 +245,10 @@ def test_every_guard_can_fail(guard: smoke.Guard) -> None:
         if one.counted is not None:
             worse = {name: int(number + above + 1) for name, number in vars(one.counted).items()}
         more = replace(slower, counted=Counted(**worse) if worse else None)
-        text = guard.broken({**found, key: more})
-        if text is not None:
-            assert text.startswith(f"guard {guard.name}: ")
-            assert guard.says in text
+        changed = {**found, key: more}
+        if guard in smoke.broken_in(changed):
+            assert key[0] in guard.keys
+            assert guard.message(changed).startswith(f"guard {guard.name}: {guard.says}; measured ")
             return
     pytest.fail(f"nothing that was measured can break {guard.name}")
 
@@ -257,8 +257,8 @@ def test_a_count_that_is_over_fails_at_once(capsys: pytest.CaptureFixture[str]) 
     """Requests do not depend on luck: they are not measured again."""
     runs = []
 
-    def measured() -> Found:
-        runs.append(1)
+    def measured(names: Collection[str]) -> Found:
+        runs.append(names)
         found = found_in(good())
         found["client/unchanged", 1000] = figure("client/unchanged", 1000, requests=3, waves=2, bodies=300)
         return found
@@ -274,8 +274,10 @@ def test_a_time_that_is_over_is_measured_again(
 ) -> None:
     """A machine may be busy once."""
     turns = iter(slow)
+    asked = []
 
-    def measured() -> Found:
+    def measured(names: Collection[str]) -> Found:
+        asked.append(set(names))
         found = found_in(good())
         found["client/cold", 1000] = replace(
             found["client/cold", 1000], samples=(0.6 if next(turns) else 0.3,)
@@ -283,6 +285,7 @@ def test_a_time_that_is_over_is_measured_again(
         return found
 
     assert smoke.main(measured) == code
+    assert asked == [set(smoke.NEEDED.values()), {"client", "shards"}]
     assert ("error: guard cold-time: " in capsys.readouterr().err) is bool(code)
 
 

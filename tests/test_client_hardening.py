@@ -271,7 +271,7 @@ def test_the_timestamp_is_had_whole_once_a_day(world: World, server: FaultServer
 
 
 def test_a_wrong_unchanged_is_asked_again(world: World, server: FaultServer) -> None:
-    """A refresh that fails on a 304 is repeated with the timestamp itself. It is asked for once with each root, until there is no newer one."""
+    """A refresh that fails on a 304 is repeated with the timestamp itself, which is asked for once with each newer root."""
     client = world.client(url=server.url)
     newest(client)
     world.tick(hours=1)

@@ -367,7 +367,8 @@ class TestThreads:
 
     def test_headway_moves_a_part_but_not_the_whole(self) -> None:
         """A part that makes headway goes on, up to the deadline, and no longer than it may at most."""
-        for part in (Part(Deadline(0.6), 0.2, 30.0), Part(Deadline(30), 0.2, 0.6)):
+        for seconds, most in ((0.6, 30.0), (30.0, 0.6)):
+            part = Part(Deadline(seconds), 0.2, most)
 
             def work(cancelled: threading.Event, part: Part = part) -> None:
                 while not cancelled.wait(0.05):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.httpd import Fault, FaultServer
+from support.mini_registry import MiniRegistry
+from support.rows import row
 from support.thief import Files, Thief
-from support.world import World
+from support.world import IN_TREE_URL, World
 
 from publisher.registrar import sharding
+from publisher.registrar.gate import TreeTransport
+from publisher.tree import DirTree
 from publisher.tuf_repository import add_target
+from registry_client.client import RegistryClient
 from registry_client.digest import Digest
 from registry_client.errors import (
     DigestError,
@@ -25,6 +31,7 @@ from registry_client.jsontext import dump_json
 from registry_client.layout import served_path
 from registry_client.models.index import SHARD_LIMIT, TOP_BITS
 from registry_client.shards import Directory, bits_of, parse_shard, read_node, shard_path
+from registry_client.store import Directories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -248,3 +255,32 @@ def test_a_directory_named_as_a_shard_of_another_is_refused(world: World) -> Non
     client.versions("acme-notes")
     with pytest.raises(DocumentError, match="expected kind index"):
         client.versions("acme-calendar")
+
+
+# -- at any size -------------------------------------------------------------------------------------------------------
+
+
+def test_a_look_up_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With as many directories as there can be, and shards below each: the lists, one directory and one shard are all that is held."""
+    registry = MiniRegistry(tmp_path / "registry")
+    registry.publish("calendar", "1.0.0")
+    registry.rows |= {f"acme-{n}": [row(f"acme-{n}", "1.0.0")] for n in range(3000)}
+    with monkeypatch.context() as patch:
+        patch.setattr(sharding, "SPLIT_ABOVE", 100)
+        registry.write()
+    index = tmp_path / "registry" / "targets" / "index"
+    assert len(list(index.glob("*.json"))) > 500
+    transport = TreeTransport(DirTree(tmp_path / "registry"))
+
+    def client(home: str) -> RegistryClient:
+        where = Directories.default(tmp_path / home)
+        return RegistryClient(IN_TREE_URL, root=registry.root, directories=where, transport=transport)
+
+    client("first").resolve("calendar")  # imports and what they keep
+    tracemalloc.start()
+    try:
+        assert client("second").resolve("calendar").info.version == "1.0.0"
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000

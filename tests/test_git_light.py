@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from publisher.main_branch import Main
     from publisher.registrar.run import Run
+    from publisher.tree import Listing
 
 FILES = {
     "policy.json": b"policy",

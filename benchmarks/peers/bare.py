@@ -16,7 +16,7 @@ from benchmarks.subject import write_plainly
 from benchmarks.timing import forget_peak, peak_memory, timed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     import requests
 
@@ -53,8 +53,18 @@ def measure_lookups(subject: Subject, pages: Mapping[str, bytes]) -> Iterator[Fi
     yield from (one.figure() for one in rounds.values())
 
 
-def measure_manifests(subject: Subject) -> Iterator[Figure]:
-    """The newest manifest of every plugin, by paths that are known: one after the other, by 16 threads, over 64 connections."""
+def measure_connections(subject: Subject) -> Iterator[Figure]:
+    """The fastest of `measure_manifests` alone."""
+    return measure_manifests(subject, (64,))
+
+
+def measure_manifests(subject: Subject, wanted: Collection[int] = (1, 16, 64)) -> Iterator[Figure]:
+    """The newest manifest of every plugin, by paths that are known: one after the other, by 16 threads, over 64 connections.
+
+    Args:
+        subject: the registry.
+        wanted: which of these.
+    """
     kinds = {
         1: Rounds(
             "peer/loop", subject.plugins, "manifests by a loop of requests", f"{_LOOPED} of them, scaled"
@@ -62,6 +72,7 @@ def measure_manifests(subject: Subject) -> Iterator[Figure]:
         16: Rounds("peer/threads", subject.plugins, "manifests by requests in 16 threads"),
         64: Rounds("peer/connections", subject.plugins, "manifests over 64 connections, http.client"),
     }
+    kinds = {connections: rounds for connections, rounds in kinds.items() if connections in wanted}
     generator = subject.tree.generator
     paths = [generator.paths(number)[0] for number in range(subject.plugins)]
     with serve(subject.layers()) as host:

@@ -127,7 +127,8 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         "Put what is served on object storage or in a folder.",
         "publisher registry mirror _site --from .",
         "publisher registry mirror s3://acme-plugins/registry --from .",
-        "publisher registry mirror s3://acme-plugins --endpoint https://ACCOUNT.r2.cloudflarestorage.com",
+        "publisher registry mirror s3://acme-plugins \\",
+        "  --endpoint https://ACCOUNT.r2.cloudflarestorage.com",
         "publisher registry mirror gs://acme-plugins/registry --dry-run --json",
     ),
     "policy add-publisher": (

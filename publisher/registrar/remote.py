@@ -18,15 +18,16 @@ from publisher.registrar.run import Options, Run, register
 from publisher.registrar.submission import ARTIFACT_PATH, MAX_IN_TREE, Outcome, Result, Submission, broken
 from registry_client.errors import PublishError, RegistryError
 from registry_client.jsontext import parse_json, payload_digest_of
+from registry_client.layout import plain_file, plain_path, plugin_folders, version_file
 from registry_client.models.manifest import MANIFEST_LIMIT
 from registry_client.models.release import RELEASE_LIMIT
 from registry_client.names import PLUGIN_ID_PATTERN, VERSION_PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from publisher.git import Git, Remote
+    from publisher.git import Git, GitTree, Remote
     from publisher.main_branch import Main
     from publisher.tree import Tree
     from registry_client.digest import Digest
@@ -151,6 +152,7 @@ def _run(main: Main, refs: Mapping[str, str], options_for: Callable[[Tree], Opti
     if refs:
         git.fetch(sorted(set(refs.values())))
     submissions, refused = read_refs(git, refs)
+    _prefetch(tree, {submission.id for submission in submissions})
 
     def recover(path: str, digest: Digest) -> bytes | None:
         git.fetch([main.commit], depth=None, blobless=True)
@@ -160,6 +162,11 @@ def _run(main: Main, refs: Mapping[str, str], options_for: Callable[[Tree], Opti
         changed = main.changed_since(tree, base)
         if changed is None:  # everything will be read
             tree.prefetch(tree.paths("plugins"))
+        else:
+            found = (version_file(path) or plain_file(path) for path in changed)
+            _prefetch(
+                tree, {item if isinstance(item, str) else item.id for item in found if item is not None}
+            )
         return changed
 
     options = replace(options_for(tree), recover=recover, commit=main.commit, changed_since=changed_since)
@@ -167,6 +174,12 @@ def _run(main: Main, refs: Mapping[str, str], options_for: Callable[[Tree], Opti
         tree.prefetch(tree.paths("plugins"))
     run = register(tree, submissions, options, now)
     return replace(run, outcomes=(*run.outcomes, *refused))
+
+
+def _prefetch(tree: GitTree, ids: Iterable[str]) -> None:
+    """Fetch all that stands on main of some plugins: a run looks at every version of those that it looks at."""
+    folders = [folder for plugin_id in ids for folder in plugin_folders(plugin_id)]
+    tree.prefetch([path for folder in folders for path in (plain_path(folder), *tree.paths(folder))])
 
 
 def _delete(git: Git, refs: Mapping[str, str]) -> list[str]:

@@ -49,7 +49,9 @@ class Thief:
         """The index by plugin."""
         found: Rows = {}
         role: Targets = read_metadata(self.tree, "registrar", latest_version(self.tree, "registrar")).signed
-        nodes = [(path, info.hashes["sha256"]) for path, info in role.targets.items() if path.startswith("index/")]
+        nodes = [
+            (path, info.hashes["sha256"]) for path, info in role.targets.items() if path.startswith("index/")
+        ]
         for path, digest in nodes:
             node = json.loads(self.tree.read(served_path(path, Digest.from_hex(digest))) or b"")
             nodes += [(shard_path(ref["bits"]), Digest(ref["digest"]).hex) for ref in node.get("shards", ())]
