@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.report import figures_of
@@ -168,6 +169,8 @@ def _draw(plot: Plot, lines: Sequence[tuple[Curve, Sequence[tuple[int, float]]]]
     sizes = sorted({plugins for _, points in lines for plugins, _ in points})
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.minorticks_off()
+    numbers = [max(number, 0.01) for _, points in lines for _, number in points]
+    axes.set_ylim(10 ** math.floor(math.log10(min(numbers))), 10 ** math.ceil(math.log10(max(numbers) * 1.1)))
     axes.yaxis.set_major_formatter(lambda number, _: f"{number:,g}")
     axes.grid(visible=True)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

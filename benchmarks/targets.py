@@ -88,7 +88,7 @@ def _counted(found: Found, key: str, plugins: int) -> Counted | None:
 _UNDER = (  # key, sizes it is for (none: all), text, seconds
     ("manifests/plain", (1000,), "all manifests without a bundle", 1.0),
     ("manifests/bundle", (1000,), "all manifests with a bundle", 0.4),
-    ("catalogue/parsed", (10_000,), "catalogue parsed and searched", 0.05),
+    ("catalogue/searched", (10_000,), "catalogue parsed and searched", 0.05),
     ("registrar/publish", (10_000,), "registrar after one publish", 0.3),
     ("registrar/publish", (100_000,), "registrar after one publish", 1.0),
 )

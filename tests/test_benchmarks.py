@@ -332,6 +332,15 @@ def test_only_measured_parts_of_a_page_are_filled() -> None:
     assert fill(filled, {"client": "| new |"}) == filled
 
 
+@pytest.mark.parametrize("page", command.PAGES, ids=lambda path: path.name)
+def test_the_documents_show_the_results_that_are_kept(page: Path) -> None:
+    """Their measured parts are made from docs/scale/figures.json, and nobody has touched them since."""
+    document = json.loads((ROOT / "docs" / "scale" / "figures.json").read_bytes())
+    text = page.read_text("utf-8")
+    assert "<!-- measured: " in text
+    assert fill(text, tables(document)) == text
+
+
 def test_a_failed_step_keeps_what_the_others_measured(tmp_path: Path) -> None:
     """Results are on disk after each step, the failure with them."""
     run = command.Run(tmp_path / "results.json", 5)
