@@ -20,7 +20,12 @@ TIMESTAMP = "metadata/timestamp.json"
 _PIECE = 64 * 1024
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _OPEN = os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EMLINK, errno.ENXIO}
+_ABSENT = {
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+    *(errno.ELOOP, errno.EMLINK, errno.ENXIO),
+}
+# Names that Windows would take for another folder.
+_OTHER_SYSTEM = frozenset("\\:" if os.name == "nt" else "")
 
 
 class Tree(Protocol):
@@ -41,7 +46,7 @@ class Listing(Tree, Protocol):
 
 
 class DirTree:
-    """A folder on disk. Symbolic links are not followed: they count as absent.
+    """A folder on disk. Symbolic links are not followed: they count as absent, and so does what stands outside.
 
     Args:
         root: the registry's top folder.
@@ -50,12 +55,16 @@ class DirTree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._top = str(root)
+        self._own = {""}
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a regular file, or None."""
         full = f"{self._top}/{path}"  # not a Path, which costs more than the reading: a run reads every file
         try:
-            return _read_regular(full)
+            own = self._is_own(path.rpartition("/")[0]) and not _OTHER_SYSTEM.intersection(path)
+            return _read_regular(full) if own else None
+        except ValueError:  # no file has such a name
+            return None
         except OSError as e:
             if e.errno in _ABSENT:
                 return None
@@ -64,7 +73,7 @@ class DirTree:
     def paths(self, folder: str) -> Iterator[str]:
         """All paths of regular files below a folder, sorted."""
         found: list[str] = []
-        folders = [f"{folder}/" if folder else ""]
+        folders = [f"{folder}/" if folder else ""] if self._is_own(folder) else []
         while folders:
             here = folders.pop()
             try:
@@ -83,6 +92,8 @@ class DirTree:
     def folders(self, folder: str) -> list[str]:
         """The names of the folders that stand in a folder, sorted."""
         here = f"{self._top}/{folder}"
+        if not self._is_own(folder):
+            return []
         try:
             with os.scandir(here) as entries:
                 return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
@@ -90,6 +101,33 @@ class DirTree:
             return []
         except OSError as e:
             raise ConfigError(f"{here}: cannot be read ({e.strerror})") from e
+
+    def _is_own(self, folder: str) -> bool:
+        """Whether a folder is there and is the registry's own: no link on the way to it, no step up. Paths come out of unverified documents.
+
+        Raises:
+            ConfigError: it cannot be looked at.
+        """
+        here = ""
+        for name in () if folder in self._own else folder.split("/"):
+            here = f"{here}/{name}" if here else name
+            if here not in self._own:
+                if name == ".." or not _is_folder(f"{self._top}/{here}"):
+                    return False
+                self._own.add(here)  # a run reads every file: each folder is looked at once
+        return True
+
+
+def _is_folder(full: str) -> bool:
+    """Whether it is one, and not a link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(full).st_mode)
+    except ValueError:  # no folder has such a name
+        return False
+    except OSError as e:
+        if e.errno in _ABSENT:
+            return False
+        raise ConfigError(f"{full}: cannot be read ({e.strerror})") from e
 
 
 def _read_regular(full: str) -> bytes | None:

@@ -148,7 +148,8 @@ class Bulk:
             for plugin_id, lines in self._settle(self._lines(tops), blocks, chosen):
                 with contextlib.suppress(RegistryError):
                     infos = self._reader.judge(plugin_id, lines, blocks)
-                    self._want(choose(plugin_id, infos, None, self._host).info.line, chosen)
+                    chosen[plugin_id] = choose(plugin_id, infos, None, self._host).info.line
+                    self._ask_for_manifest(chosen[plugin_id])
         for plugin_id, line in chosen.items():
             with contextlib.suppress(RegistryError):
                 found[plugin_id] = self._reader.manifest(line, self._kept.add)
@@ -172,7 +173,10 @@ class Bulk:
         blocks: tuple[Block, ...],
         chosen: dict[str, IndexLine],
     ) -> list[tuple[str, list[IndexLine]]]:
-        """Choose where no release document counts: the newest version fits and has none, and none of the plugin was ever seen.
+        """Choose where no release document counts: none of the plugin is there, and none was ever seen.
+
+        Where the newest version has none, its manifest is asked for already. But the releases of the others are to be seen, and
+        remembered: or a yank could be withdrawn later, and the newest version with it, without anyone noticing.
 
         Returns:
             The plugins of which the releases are to be verified first.
@@ -185,15 +189,16 @@ class Bulk:
                 with contextlib.suppress(RegistryError):
                     info = self._reader.claimed(newest, blocks)
                     if not choose(plugin_id, [info], None, self._host).warnings:
-                        self._want(newest, chosen)
-                        continue
+                        self._ask_for_manifest(newest)
+                        if all(line.release is None for line in lines):
+                            chosen[plugin_id] = newest
+                            continue
             rest.append((plugin_id, lines))
         return rest
 
-    def _want(self, line: IndexLine, chosen: dict[str, IndexLine]) -> None:
+    def _ask_for_manifest(self, line: IndexLine) -> None:
         ref = line.manifest
         self._session.files.ahead(ref.path, digest=ref.digest, size=ref.size)
-        chosen[line.id] = line
 
     # -- the index -----------------------------------------------------------------------------------------------
 

@@ -2,18 +2,22 @@
 
 Who asks for something that another thread fetches already waits for that fetch. What is fetched ahead is no more than bytes that are
 there sooner: it is checked like any other by who asks for it, and an error of it is raised there and nowhere else. Threads are daemons, so
-neither a process that ends nor anyone who did not ask waits for a fetch that hangs.
+neither a process that ends nor anyone who did not ask waits for a fetch that hangs. A child process that was forked has none of them: it
+begins anew, and waits for nothing that only its parent fetches.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+    from typing import Any
 
 R = TypeVar("R")
 PARALLEL: Final = 64
@@ -65,6 +69,11 @@ class Flights(Generic[R]):
     """Fetches by a key: whatever tells two different things apart. Threads may share an object."""
 
     def __init__(self) -> None:
+        self.forget_all()
+        _all.add(self)
+
+    def forget_all(self) -> None:
+        """Begin anew, in a child process that has none of the threads."""
         self._lock = threading.Lock()
         self._flights: dict[Hashable, _Flight[R]] = {}
         self._waiting: deque[_Flight[R]] = deque()
@@ -136,3 +145,15 @@ class Flights(Generic[R]):
         now = time.monotonic()
         while self._flights and (first := next(iter(self._flights.items())))[1].outdated(now):
             del self._flights[first[0]]
+
+
+_all: weakref.WeakSet[Flights[Any]] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for flights in list(_all):
+        flights.forget_all()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_all)

@@ -36,6 +36,8 @@ _DELEGATED = ("blocks", "registrar")
 _HINTED = ("snapshot", "targets", "blocks", "registrar")
 _MAX_VERSION = 2**53
 _MAX_EXPIRY_DAYS = 3660
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading metadata from the disk ends in where it is missing, or anything but metadata."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def read_role(metadata_dir: Path, name: str) -> RoleInfo | None:
     """What `read_roles` says of one role; None where there is no readable metadata of it."""
     try:
         return role_info(name, json.loads((metadata_dir / f"{name}.json").read_bytes())["signed"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except _UNREADABLE:
         return None
 
 
@@ -188,7 +190,7 @@ def named_digest(metadata_dir: Path, role: str, path: str) -> Digest | None:
     try:
         signed = json.loads((metadata_dir / f"{role}.json").read_bytes())["signed"]
         return Digest.from_hex(signed["targets"][path]["hashes"]["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except _UNREADABLE:
         return None
 
 
@@ -200,7 +202,7 @@ def keys_in_use(metadata_dir: Path) -> list[dict[str, Any]]:
             signed = json.loads((metadata_dir / f"{name}.json").read_bytes())["signed"]
             holder = signed if name == "root" else signed["delegations"]
             keys += holder["keys"].values()
-        except (OSError, ValueError, KeyError, TypeError):
+        except _UNREADABLE:
             continue
     return keys
 

@@ -203,7 +203,7 @@ class Store:
             version, text = stored["version"], stored["document"]
             if type(version) is int and version > 0:
                 return HeldBlocks(version, text.encode())
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         return HeldBlocks(0, raw)
 
@@ -317,6 +317,6 @@ def _check_view(view: View) -> View:
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         raw = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return raw if isinstance(raw, dict) else None

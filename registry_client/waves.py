@@ -140,6 +140,6 @@ class Waves:
                 and _ENTITY_TAG.fullmatch(known["etag"])
             ):
                 return cached, known["etag"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             pass  # nothing cached, or damaged
         return b"", None
