@@ -39,8 +39,9 @@ class Step(NamedTuple):
     sizes: tuple[int, ...] | None = None
 
 
-def _shards(subject: Subject) -> Iterator[Figure]:
-    yield from bare.measure_lookups(subject, _pages(subject))
+def measure_shards(subject: Subject) -> Iterator[Figure]:
+    """One of 256 shards, without the other peers."""
+    yield from bare.measure_lookups(subject, _pages(subject), whole_index=False)
 
 
 @functools.lru_cache(maxsize=1)
@@ -51,7 +52,7 @@ def _pages(subject: Subject) -> Mapping[str, bytes]:
 STEPS = (
     Step("shape", shape.measure_shape),
     Step("client", clients.measure_clients),
-    Step("shards", _shards),
+    Step("bare", lambda subject: bare.measure_lookups(subject, _pages(subject))),
     Step("commands", clients.measure_commands),
     Step("catalogue", clients.measure_catalogue),
     Step("manifests", clients.measure_manifests, _MANIFESTS_AT),

@@ -41,7 +41,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 DOCS = Path(__file__).resolve().parent
-_KINDS = ("source", "manifest", "release", "publisher", "policy", "blocks", "index", "registry")
+_KINDS = (
+    "source",
+    "manifest",
+    "release",
+    "publisher",
+    "policy",
+    "blocks",
+    "index",
+    "index-directory",
+    "registry",
+)
 _EVERYWHERE = {"help", "json_output", "_json", "_show_version", "install_completion", "show_completion"}
 _GOLDEN = (
     ("00000000000000000000000000000000", "calendar", "1.2.0"),
@@ -212,7 +222,10 @@ def limits() -> list[str]:
         ("publisher file", size(PUBLISHER_LIMIT)),
         ("policy", size(POLICY_LIMIT)),
         ("blocks", size(BLOCKS_LIMIT)),
-        ("index shard", f"{size(SHARD_LIMIT)}; split above {size(SPLIT_ABOVE)}, up to 512 TUF targets, and below these up to 20 bits"),
+        (
+            "index shard",
+            f"{size(SHARD_LIMIT)}; split above {size(SPLIT_ABOVE)}, up to 512 TUF targets, and below these up to 20 bits",
+        ),
         ("`registry.json`", size(CATALOGUE_LIMIT)),
         ("artifact kept in the registry", f"{MAX_IN_TREE // 1_000_000} MB"),
         ("any artifact", f"{MAX_ARTIFACT_SIZE // 1024**3} GiB"),

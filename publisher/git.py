@@ -89,10 +89,10 @@ class Git(Fetching):
         except OSError as e:
             raise _not_started(e) from e
         except subprocess.TimeoutExpired as e:
-            raise GitError(f"git {arguments[0]}: no end after {_TIMEOUT} seconds") from e
+            raise GitError(f"git {_command(arguments)}: no end after {_TIMEOUT} seconds") from e
         if check and done.returncode:
             raise GitError(
-                f"git {arguments[0]} failed: {self._shown(done.stderr)}", hint=hint_for(done.stderr)
+                f"git {_command(arguments)} failed: {self._shown(done.stderr)}", hint=hint_for(done.stderr)
             )
         return done
 
@@ -187,7 +187,12 @@ class Git(Fetching):
             if len(head) != 3:  # noqa: PLR2004  (oid, kind, size)
                 missing = missing or oid
                 continue
-            found.append(stdout.read(int(head[2])))
+            size = int(head[2])
+            data = stdout.read(size)
+            if len(data) != size:  # killed in the middle: the rest would be missed by nobody
+                self.close()
+                raise GitError(f"object {oid[:12]} cannot be read to its end")
+            found.append(data)
             stdout.read(1)
         if missing:
             raise GitError(f"object {missing[:12]} is missing")
@@ -315,6 +320,11 @@ def scratch_repository(remote: Remote, environ: Mapping[str, str]) -> Iterator[G
             yield git
         finally:
             git.close()
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """What was asked of Git, behind the settings for this one time."""
+    return arguments[2] if arguments[0] == "-c" else arguments[0]
 
 
 def _not_started(error: OSError) -> GitError:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _FETCHED_AT_ONCE: Final = 20_000
 _FETCH: Final = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
 _LIGHT: Final = "--filter=blob:none"
+# No word on what is here already: the host would take it to include what was left out.
+_NO_WORD: Final = ("-c", "fetch.negotiationAlgorithm=noop")
 
 
 class Fetching(ABC):
@@ -29,6 +31,7 @@ class Fetching(ABC):
     def __init__(self) -> None:
         # None before the first light fetch; False where its host sends everything all the same.
         self._partial: bool | None = None
+        self._light: list[str] = []
         self._fetched: set[str] = set()
 
     @abstractmethod
@@ -70,6 +73,7 @@ class Fetching(ABC):
             return False
         if not self.succeeds(*_FETCH, _LIGHT, *options, "origin", *refs):
             return False
+        self._light = [*options, "origin", *refs]
         if self._partial is None:  # before anything else comes in that could hold the same contents
             self._partial = not self._holds_files(refs[0])
         return True
@@ -88,9 +92,14 @@ class Fetching(ABC):
         self.run("config", "--rename-section", "remote.origin", "aside.origin")
         here = self.succeeds("cat-file", "-e", oid)
         self.run("config", "--rename-section", "aside.origin", "remote.origin")
-        for name in ("promisor", "partialclonefilter") if here else ():
-            self.run("config", "--unset-all", f"remote.origin.{name}", check=False)
+        if here:
+            self._expect_no_more()
         return here
+
+    def _expect_no_more(self) -> None:
+        """Tell Git that nothing is left out which the host would give."""
+        for name in ("promisor", "partialclonefilter"):
+            self.run("config", "--unset-all", f"remote.origin.{name}", check=False)
 
     def left_out(self, oids: Iterable[str]) -> list[str]:
         """Those of some file contents that light fetches have left out, as far as is known."""
@@ -101,12 +110,26 @@ class Fetching(ABC):
         wanted = self.left_out(oids)
         for start in range(0, len(wanted), _FETCHED_AT_ONCE):
             some = wanted[start : start + _FETCHED_AT_ONCE]
-            # No word on what is here already: the host would take it to include these.
-            self.run(
-                *("-c", "fetch.negotiationAlgorithm=noop", *_FETCH, _LIGHT, "--stdin", "origin"),
-                stdin="".join(f"{oid}\n" for oid in some).encode(),
-            )
+            try:
+                self.run(
+                    *(*_NO_WORD, *_FETCH, _LIGHT, "--stdin", "origin"),
+                    stdin="".join(f"{oid}\n" for oid in some).encode(),
+                )
+            except GitError:
+                if self._fetched:
+                    raise
+                self._fetch_whole()
+                return
             self._fetched.update(some)
+
+    def _fetch_whole(self) -> None:
+        """Fetch again what was fetched without file contents: some hosts leave these out and then give none by its id.
+
+        Git before its protocol 2 is so, which SSH servers fall back to where they do not pass on that the other side knows it.
+        """
+        self._partial = False
+        self._expect_no_more()
+        self.run(*_NO_WORD, *_FETCH, "--no-filter", *self._light)
 
     def fetch_beside(self, commit: str, known: str) -> None:
         """Fetch a commit without its history and file contents, as what differs from one that is here.

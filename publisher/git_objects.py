@@ -61,14 +61,17 @@ def parse_tree(data: bytes, oid_length: int, *, errors: str = "surrogateescape")
     Raises:
         GitError: not a tree.
     """
-    found = _entry(oid_length).findall(data)
-    names = {name for _, name, _ in found}
-    length = sum(len(mode) + len(name) for mode, name, _ in found) + (2 + oid_length) * len(found)
-    if length != len(data) or len(names) != len(found):
+    entry = _entry(oid_length)
+    found: dict[bytes, Blob] = {}
+    start = count = 0
+    # Each where the last one ended: to search for one in a stranger's megabytes would take hours.
+    while match := entry.match(data, start):
+        mode, name, oid = match.groups()
+        found[name] = Blob(mode.lstrip(b"0").decode(), oid.hex())
+        start, count = match.end(), count + 1
+    if start != len(data) or count != len(found):
         raise GitError("a folder of this commit is not a sound Git tree")
-    return {
-        name.decode("utf-8", errors): Blob(mode.lstrip(b"0").decode(), oid.hex()) for mode, name, oid in found
-    }
+    return {name.decode("utf-8", errors): blob for name, blob in found.items()}
 
 
 @cache

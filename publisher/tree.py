@@ -103,7 +103,9 @@ class DirTree:
             raise ConfigError(f"{here}: cannot be read ({e.strerror})") from e
 
     def _is_own(self, folder: str) -> bool:
-        """Whether a folder is there and is the registry's own: no link on the way to it, no step up. Paths come out of unverified documents.
+        """Whether a folder is there and is the registry's own: no link on the way to it, and no step up.
+
+        Paths come out of documents too that nobody has verified yet.
 
         Raises:
             ConfigError: it cannot be looked at.

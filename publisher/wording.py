@@ -61,6 +61,8 @@ EXPECTED: dict[str, str] = {
         "[a-z0-9-]{1,32}": "a key type such as ed25519",
         "[a-z0-9-]{1,64}": "a signature scheme such as ed25519",
         "[01]{1,20}": "1 to 20 bits",
+        "[01]{9}": "9 bits",
+        "[01]{10,20}": "10 to 20 bits",
         r"\./[A-Za-z0-9_./-]{1,200}": "an exposed module such as './PluginApp'",
         r"sha(256|384|512)-[A-Za-z0-9+/]{43,88}={0,2}": "Subresource Integrity such as 'sha384-…'",
         r"/[A-Za-z0-9._~/-]{0,200}": "a path that starts with '/'",

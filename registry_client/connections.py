@@ -21,6 +21,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from registry_client.answers import NOT_PUBLIC
 from registry_client.deadline import watching, within
+from registry_client.forks import begins_anew
 
 if TYPE_CHECKING:
     import socket
@@ -62,7 +63,13 @@ class Connections:
     def __init__(self, credentials: Credentials, *, public_only: bool) -> None:
         self._credentials = credentials
         self._environment = requests.Session()  # merges settings, and never sends anything
-        self._adapter = _Adapter(public_only=public_only)
+        self._public_only = public_only
+        self.begin_anew()
+        begins_anew(self)
+
+    def begin_anew(self) -> None:
+        """Have no connections, in a child process that would share them with its parent."""
+        self._adapter = _Adapter(public_only=self._public_only)
         self._routes: dict[tuple[str, str], Route] = {}
         self._lock = threading.Lock()
 

@@ -8,16 +8,15 @@ begins anew, and waits for nothing that only its parent fetches.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from registry_client.forks import begins_anew
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-    from typing import Any
 
 R = TypeVar("R")
 PARALLEL: Final = 64
@@ -69,11 +68,11 @@ class Flights(Generic[R]):
     """Fetches by a key: whatever tells two different things apart. Threads may share an object."""
 
     def __init__(self) -> None:
-        self.forget_all()
-        _all.add(self)
+        self.begin_anew()
+        begins_anew(self)
 
-    def forget_all(self) -> None:
-        """Begin anew, in a child process that has none of the threads."""
+    def begin_anew(self) -> None:
+        """Forget every fetch, in a child process that has none of the threads."""
         self._lock = threading.Lock()
         self._flights: dict[Hashable, _Flight[R]] = {}
         self._waiting: deque[_Flight[R]] = deque()
@@ -145,15 +144,3 @@ class Flights(Generic[R]):
         now = time.monotonic()
         while self._flights and (first := next(iter(self._flights.items())))[1].outdated(now):
             del self._flights[first[0]]
-
-
-_all: weakref.WeakSet[Flights[Any]] = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for flights in list(_all):
-        flights.forget_all()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget_all)

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from registry_client.forks import begins_anew
 from registry_client.health import Health
 
 if TYPE_CHECKING:
@@ -25,8 +26,13 @@ class Memory:
     def __init__(self, clock: Callable[[], float] = time.time, store: Store | None = None) -> None:
         self._clock = clock
         self._store = store
-        self._lock = threading.Lock()
         self._health: Health | None = None
+        self.begin_anew()
+        begins_anew(self)
+
+    def begin_anew(self) -> None:
+        """Have a lock that nobody holds, in a child process: what is under way may hold the old one while it writes."""
+        self._lock = threading.Lock()
 
     def now(self) -> float:
         """The time."""

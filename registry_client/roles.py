@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from tuf.api.metadata import Targets
 
+from registry_client.catalogue import CATALOGUE_LIMIT, CATALOGUE_PATH
 from registry_client.digest import Digest
 from registry_client.errors import ExpiredError, VerificationError
+from registry_client.jsontext import MIB
 from registry_client.layout import served_path
 
 if TYPE_CHECKING:
@@ -99,7 +101,8 @@ class TrustedView:
         """What the roles say of a target, or None if they do not know it.
 
         Raises:
-            VerificationError: they name it without a usable digest.
+            VerificationError: they name it without a usable digest, or larger than it may be: it would have to be read
+                to find that out, perhaps many at once.
         """
         found = ((role, role.targets[path]) for role in self._holders(path) if path in role.targets)
         role, info = next(found, (None, None))
@@ -112,6 +115,12 @@ class TrustedView:
                 f"{path}: the signed metadata names it without a sha256 digest",
                 hint="The registry is damaged; its maintainers can see why with 'publisher registry audit'.",
             ) from e
+        limit = CATALOGUE_LIMIT if path == CATALOGUE_PATH else MIB
+        if info.length > limit:
+            raise VerificationError(
+                f"{path}: the signed metadata says {info.length} bytes; at most {limit} are allowed",
+                hint="The index was not made by an honest registrar. Tell the registry's maintainers.",
+            )
         custom = info.custom if isinstance(info.custom, dict) else {}
         return TargetRef(path, info.length, digest, served_path(path, digest), role.version, custom)
 

@@ -19,7 +19,7 @@ from registry_client import bundle as module
 from registry_client.bundle import BUNDLE_LIMIT, BUNDLE_PATH, UNPACKED_LIMIT, open_bundle, pack_bundle
 from registry_client.client import RegistryClient
 from registry_client.digest import Digest
-from registry_client.errors import DocumentError, RegistryError
+from registry_client.errors import DocumentError, RegistryError, RollbackError
 from registry_client.pack import Pack
 from registry_client.resolve import Host
 from registry_client.store import Directories
@@ -279,6 +279,25 @@ def test_many_give_what_one_gives(registry: MiniRegistry, server: FaultServer, c
     for plugin_id, manifest in found.items():
         assert not isinstance(manifest, RegistryError)
         assert manifest.data == one.resolve(plugin_id).manifest.data
+
+
+def test_a_yank_cannot_be_withdrawn_later(registry: MiniRegistry, server: FaultServer) -> None:
+    """Who read many plugins at once has seen the releases of older versions too: a stolen online key cannot take them back."""
+    registry.publish("acme-1", "1.1.0")
+    registry.release("acme-1", "1.0.0", status="yanked", reason="It sends passwords elsewhere.")
+    registry.write()
+    client = reader(registry, server)
+    newest = client.manifests()["acme-1"]
+    assert not isinstance(newest, RegistryError)
+    assert newest.model.version == "1.1.0"
+    assert list(client.session.store.read_revisions("acme-1")) == ["1.0.0"]
+    del registry.row("acme-1", "1.0.0")["release"]
+    registry.row("acme-1", "1.1.0")["removed"] = "Gone."
+    registry.write()
+    client.refresh()
+    assert isinstance(client.manifests()["acme-1"], RollbackError)
+    with pytest.raises(RollbackError):
+        client.resolve("acme-1")
 
 
 # -- packs -------------------------------------------------------------------------------------------------------------

@@ -296,7 +296,14 @@ def test_a_damaged_cache_is_fetched_again(world: World, server: FaultServer, dat
     assert [entry.id for entry in alone(world, server).search()] == ["acme-calendar"]
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00garbage", b"{}", b"null", b"[]", b'{"signed": 5}'])
+DEEP = b"[" * 100_000
+FAR_PAST = b'{"signed": {"version": 1, "expires": "0001-01-01T00:00:00+14:00"}}'
+NO_VERSION = b'{"signed": {"version": 1e999, "expires": "2026-03-01T12:00:00Z"}}'
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00garbage", b"{}", b"null", b"[]", b'{"signed": 5}', DEEP, FAR_PAST, NO_VERSION]
+)
 def test_damaged_state_is_verified_again(world: World, server: FaultServer, data: bytes) -> None:
     """TUF metadata, view, blocks and revisions on the disk are never believed because they are there."""
     world.set_status("acme-calendar", "1.0.0", "released", rollout=100)

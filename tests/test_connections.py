@@ -6,9 +6,12 @@ import contextlib
 import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +28,6 @@ from registry_client.http import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -100,6 +102,27 @@ class TestConnections:
         for _ in range(2):
             assert get(transport, f"{server.url}/data.bin") == DATA
             transport.close()
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked on this system")
+    def test_a_forked_process_has_its_own(self, server: FaultServer) -> None:
+        """On its parent's it would read what its parent asked for."""
+        code = (
+            "import os, sys; from registry_client.http import Deadline, Transport\n"
+            "from urllib3.util import connection\n"
+            "opened, real = [], connection.create_connection\n"
+            "connection.create_connection = lambda *a, **o: opened.append(a) or real(*a, **o)\n"
+            "transport, url = Transport(), sys.argv[1]\n"
+            "for _ in range(2): transport.get(url, limit=10_000, deadline=Deadline(5))\n"
+            "if not os.fork():\n"
+            "    transport.get(url, limit=10_000, deadline=Deadline(5))\n"
+            "    print(len(opened), flush=True)\n"
+            "    os._exit(0)\n"
+            "os.wait()"
+        )
+        command = [sys.executable, "-c", code, f"{server.url}/text.json"]
+        root = Path(__file__).parents[1]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=30, check=True)
+        assert done.stdout.strip() == "2"
 
     def test_more_hosts_than_are_kept(self, server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """The connections of the one that was asked longest ago are closed, and opened again when it is asked."""

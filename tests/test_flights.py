@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -208,3 +209,25 @@ def test_a_process_ends_while_a_fetch_ahead_hangs() -> None:
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "done", "")
     assert time.monotonic() - begun < 20
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked on this system")
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_forked_process_does_not_wait_for_its_parents_fetches(*, locked: bool) -> None:
+    """Threads stay behind, also one that holds the lock: the child fetches by itself."""
+    code = (
+        "import os, sys, time, threading; from registry_client.flights import Flights\n"
+        "flights, begun = Flights(), threading.Event()\n"
+        "flights.ahead('key', lambda: begun.set() or time.sleep(60))\n"
+        "begun.wait()\n"
+        f"{'flights._lock.acquire()' if locked else ''}\n"
+        "if not os.fork():\n"
+        "    flights.ahead('other', lambda: 'ahead')\n"
+        "    print(flights.get('key', lambda: 'done'), flights.get('other', lambda: 'late'), flush=True)\n"
+        "    os._exit(0)\n"
+        "os.wait()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=15, check=True
+    )
+    assert done.stdout.strip() == "done ahead"

@@ -717,6 +717,17 @@ def test_reading_goes_on_after_git_died(repository: Git) -> None:
     assert repository.read(entry.oid) == b"12345"
 
 
+def test_a_part_of_an_object_is_none(repository: Git) -> None:
+    """A helper process that is killed while it writes (by the system, for its memory) gives an error, not the beginning of a file."""
+    made = commit(repository, {"a": b"12345"})
+    (entry,) = repository.entries(made)
+    cut = f"read -r _; printf '{entry.oid} blob 5\\n123'"
+    repository._batch = subprocess.Popen(["sh", "-c", cut], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with pytest.raises(GitError, match="cannot be read to its end"):
+        repository.read(entry.oid)
+    assert repository.read(entry.oid) == b"12345"
+
+
 def test_every_error_is_one_of_ours(tmp_path: Path) -> None:
     """Where the folder is gone, there is an error with Git's words in it."""
     with pytest.raises(RegistryError, match="git rev-parse failed: fatal"):

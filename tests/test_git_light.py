@@ -173,6 +173,22 @@ def test_a_host_that_cannot_leave_out(bare: Path, tmp_path: Path, allowed: str) 
     repository.close()
 
 
+@pytest.mark.parametrize("version", ["0", "1"])
+def test_a_host_that_gives_nothing_by_id(
+    bare: Path, tmp_path: Path, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old protocols can leave contents out, and give none later: everything is fetched, once."""
+    for name, value in (("COUNT", "1"), ("KEY_0", "protocol.version"), ("VALUE_0", version)):
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    repository, tree = opened(bare, tmp_path)
+    tree.prefetch(["policy.json"])
+    assert {path: tree.read(path) for path in FILES} == FILES
+    assert repository.fetches == 3
+    repository.close()
+    with open_main(Remote(bare.as_uri()), "main", os.environ) as main:
+        assert main.tree().read("policy.json") == FILES["policy.json"]
+
+
 def test_a_commit_on_top_of_what_is_half_here(
     bare: Path, tmp_path: Path, light: tuple[Counted, GitTree]
 ) -> None:

@@ -283,6 +283,38 @@ def test_links_are_not_followed(kept: Kept, tmp_path: Path) -> None:
     assert list(outside.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["schema", "metadata/more", "plugins"])
+def test_links_in_the_source_are_not_followed(kept: Kept, tmp_path: Path, name: str) -> None:
+    """A registry in which a folder is a link to another of this machine's makes none of that public."""
+    folder, private = tmp_path / "mirror", tmp_path / "private"
+    private.mkdir()
+    (private / "id_ed25519").write_text("hunter2")
+    shutil.rmtree(kept.folder / name, ignore_errors=True)
+    (kept.folder / name).symlink_to(private)
+    mirror(folder, kept.folder)
+    assert not [path for path in files(folder) if "id_ed25519" in path]
+
+
+def test_a_run_that_was_killed_at_its_first_write(kept: Kept, tmp_path: Path) -> None:
+    """What it leaves is no other file: the next run completes the mirror."""
+    folder = tmp_path / "mirror"
+    (folder / "metadata").mkdir(parents=True)
+    (folder / "metadata" / ".tmp-1234").write_bytes(b"{")
+    mirror(folder, kept.folder)
+    assert newest(kept, folder, tmp_path / "home") == "1.0.0"
+
+
+def test_a_run_that_begins_while_another_does(kept: Kept, tmp_path: Path) -> None:
+    """Between the look for a root and the look for other files, another run has written both: that is no place of other files."""
+
+    class Joined(Folder):
+        def empty(self) -> bool:
+            mirror(tmp_path / "mirror", kept.folder)
+            return super().empty()
+
+    assert run(Joined(tmp_path / "mirror", 0), kept.folder, kept.now).written == ()
+
+
 def test_the_command(kept: Kept, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It says what it did; what is no registry is refused."""
     arguments = ["registry", "mirror", str(tmp_path / "mirror"), "--from", str(kept.folder), "--json"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -106,6 +107,41 @@ def test_a_forged_bundle_does_no_harm(kept: Kept, tmp_path: Path) -> None:
             found = kept.client(url, tmp_path / f"home-{number}").manifests()
             assert sorted(found) == sorted(IDS)
             assert not any(isinstance(manifest, RegistryError) for manifest in found.values())
+
+
+@pytest.mark.parametrize("upwards", ["../secret", "schema/secret", "plugins/../../secret"])
+def test_an_index_cannot_name_other_files(kept: Kept, tmp_path: Path, upwards: str) -> None:
+    """Nobody has verified the index that a mirror copies: the credentials of who runs it are no pieces of a bundle."""
+    secret = kept.folder / upwards
+    secret.write_text("hunter2")
+    for path in kept.folder.glob("targets/index/**/*.json"):
+        shard = json.loads(path.read_bytes())
+        for line in shard.get("lines", ()):
+            line["manifest"]["path"] = upwards
+        path.write_text(json.dumps(shard))
+    _name_again(kept.folder)
+    data = build_bundle(DirTree(kept.folder))
+    assert data is not None
+    assert b"hunter2" not in gzip.decompress(data)
+    assert b"../secret" in gzip.decompress(data) or upwards == "schema/secret"
+
+
+def _name_again(folder: Path) -> None:
+    """Name the shards by what they hold, in directories and in the registrar's metadata; signatures stay as they were."""
+    new: dict[str, str] = {}
+    for path in sorted(folder.glob("targets/index/**/*.json"), key=lambda path: -len(path.parts)):
+        text = path.read_text()
+        for old, digest in new.items():
+            text = text.replace(old, digest)
+        old, _, name = path.name.partition(".")
+        new[old] = hashlib.sha256(text.encode()).hexdigest()
+        path.unlink()
+        path.with_name(f"{new[old]}.{name}").write_text(text)
+    for path in folder.glob("metadata/*.registrar.json"):
+        text = path.read_text()
+        for old, digest in new.items():
+            text = text.replace(old, digest)
+        path.write_text(text)
 
 
 @pytest.mark.parametrize("path", [TIMESTAMP, "registry.json", "index", "blocks.json"])

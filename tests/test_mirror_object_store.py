@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 from support.maintainers import Kept, make_registry
 from support.mirrored import copy_of, newest, publish, run
 from support.object_storage import ENVIRONMENT, S3, Request, serve_s3
@@ -172,7 +173,7 @@ def test_a_bucket_follows(s3: S3, bucket: str, kept: Kept, tmp_path: Path) -> No
 
 
 def test_the_state_is_never_trusted(s3: S3, bucket: str, kept: Kept) -> None:
-    """Lost, damaged, of an older run, or forged to hide a change: what stands there is what counts."""
+    """Lost, damaged, or of an older run: what stands there is what counts."""
     run(place(s3, bucket), kept.folder, kept.now)
     there = place(s3, bucket)
     found = there.read(STATE, 10**6)
@@ -387,6 +388,69 @@ def test_a_run_that_was_halted(s3: S3, bucket: str, kept: Kept, tmp_path: Path) 
     assert newest(kept, base(s3, bucket), tmp_path / "home") == "1.2.0"
     for path in served_paths(DirTree(kept.folder)):
         assert s3.get(f"{bucket}/{PREFIX}/{path}").content == (kept.folder / path).read_bytes(), path
+
+
+def test_a_run_that_lost_the_right_deletes_nothing(s3: S3, bucket: str, kept: Kept, tmp_path: Path) -> None:
+    """Deletions have no condition: what the next run has put back would be gone."""
+    extra = kept.folder / "schema" / "extra.json"
+    extra.write_text("{}")
+    run(place(s3, bucket), kept.folder, kept.now)
+    extra.unlink()
+    run(place(s3, bucket), kept.folder, kept.now)
+    publish(kept, "1.1.0")
+    kept.pass_time(days=8)
+    halted = copy_of(kept, tmp_path / "halted")
+    publish(kept, "1.2.0")
+    extra.write_text("{}")
+
+    def halt(request: Request) -> None:
+        if request.writes and request.path.endswith(STATE):
+            s3.fault = lambda _: None
+            run(place(s3, bucket), kept.folder, kept.now)
+
+    s3.fault = halt
+    with pytest.raises(PublishError, match="another run took over"):
+        run(place(s3, bucket), halted.folder, kept.now)
+    assert "schema/extra.json" in keys(s3, bucket)
+
+
+def test_a_lease_that_cannot_be_written(s3: S3, bucket: str, kept: Kept) -> None:
+    """A store that answers every write with a conflict, as some do for what is locked, is not asked for ever."""
+    s3.fault = lambda request: 409 if request.writes else None
+    with pytest.raises(PublishError, match="another run writes this mirror"):
+        run(place(s3, bucket, wait=10), kept.folder, kept.now)
+
+
+def test_what_comes_back_in_time_is_not_deleted(s3: S3, bucket: str, kept: Kept) -> None:
+    """Its grace begins anew when it goes again, however long it was back."""
+    extra = kept.folder / "schema" / "extra.json"
+    extra.write_text("{}")
+    run(place(s3, bucket), kept.folder, kept.now)
+    extra.unlink()
+    assert run(place(s3, bucket), kept.folder, kept.now).leaving == 1
+    kept.pass_time(days=5)
+    extra.write_text("{}")
+    assert run(place(s3, bucket), kept.folder, kept.now).leaving == 0
+    kept.pass_time(days=5)
+    extra.unlink()
+    assert run(place(s3, bucket), kept.folder, kept.now).deleted == ()
+
+
+def test_folders_that_a_console_made(s3: S3, bucket: str, kept: Kept) -> None:
+    """An object named as the prefix, with a slash, is no other file."""
+    requests.put(f"{base(s3, bucket)}/", data=b"", timeout=30).raise_for_status()
+    run(place(s3, bucket), kept.folder, kept.now)
+    requests.put(f"{base(s3, bucket)}/plugins/", data=b"", timeout=30).raise_for_status()
+    done = run(place(s3, bucket), kept.folder, kept.now, grace=timedelta(0))
+    assert (done.written, done.deleted) == ((), ())
+
+
+def test_a_name_that_is_no_path(s3: S3, bucket: str, kept: Kept) -> None:
+    """Such an object hides all others from the listing: nothing is written, and it is said why."""
+    run(place(s3, bucket), kept.folder, kept.now)
+    requests.put(f"{base(s3, bucket)}/plugins//x.json", data=b"", timeout=30).raise_for_status()
+    with pytest.raises(PublishError, match="an object there has a name with an empty part"):
+        run(place(s3, bucket), kept.folder, kept.now)
 
 
 def test_a_store_that_takes_a_write_a_second(s3: S3, bucket: str, kept: Kept) -> None:

@@ -237,7 +237,7 @@ def test_reads_fail_if_superseded_files_go_at_once(
     """The control: without retention the same simulation finds failed reads, so it would notice them."""
     monkeypatch.setattr(retention, "KEEP", timedelta(seconds=-1))
     monkeypatch.setattr(retention, "KEEP_CATALOGUE", timedelta(seconds=-1))
-    monkeypatch.setattr(retention, "_is_first_of_day", lambda *_: True)
+    monkeypatch.setattr(retention, "_is_due", lambda *_: True)
     simulation.run(timedelta(hours=10))
     reads, failed = sum(simulation.reads.values()), len(simulation.failures)
     print(f"\n{failed} of {reads} reads failed without retention")  # noqa: T201  (with -s)

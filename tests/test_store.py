@@ -261,13 +261,15 @@ class TestState:
         (store.state / "view.json").write_text(json.dumps({**asdict(VIEW), **change}))
         assert store.read_view() is None
 
-    @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff", b"{}", bytes(100)])
+    @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff", b"{}", bytes(100), b"[" * 100_000])
     def test_unreadable_files_count_as_none(self, store: Store, data: bytes) -> None:
         """A file cut off or overwritten is no traceback."""
         (store.state / "revisions").mkdir(parents=True)
         (store.state / "view.json").write_bytes(data)
         (store.state / "revisions" / "calendar.json").write_bytes(data)
+        (store.state / "blocks.json").write_bytes(data)
         assert store.read_view() is None
+        assert store.read_blocks() == HeldBlocks(0, data)
         assert store.read_revisions("calendar") == {}
 
     def test_blocks(self, store: Store) -> None:

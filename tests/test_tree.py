@@ -55,6 +55,22 @@ class TestDirTree:
         for path in ("file", "inner", "dangling"):
             assert tree.read(path) is None
 
+    def test_nothing_outside_is_there(self, tmp_path: Path) -> None:
+        """Neither behind a linked folder nor above: what nobody has verified yet can name any path."""
+        for folder in ("outside/in", "top/plugins"):
+            (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / "outside" / "in" / "secret").write_text("secret")
+        (tmp_path / "top" / "plugins" / "real").write_text("real")
+        (tmp_path / "top" / "schema").symlink_to(tmp_path / "outside")
+        (tmp_path / "link").symlink_to(tmp_path / "top")
+        tree = DirTree(tmp_path / "link")
+        for folder in ("schema", "schema/in", "../outside", "plugins/../../outside/in"):
+            assert list(tree.paths(folder)) == list(tree.folders(folder)) == []
+            assert tree.read(f"{folder}/secret") is tree.read(f"{folder}/in/secret") is None
+        for path in ("../outside/in/secret", "a\0b", "a\0b/c", "\ud800", "x" * 300, "a/" * 3000 + "b"):
+            assert tree.read(path) is None
+        assert tree.read("plugins/real") == b"real"
+
     def test_half_written_files_are_not_listed(self, tmp_path: Path) -> None:
         """What a killed run left under a temporary name is no part of the registry."""
         (tmp_path / ".tmp-abc").write_text("half")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,3 +103,11 @@ def test_what_is_no_tree(data: bytes) -> None:
     """Objects made by hand: cut off, nameless, with paths for names, with a name twice."""
     with pytest.raises(GitError, match="not a sound Git tree"):
         parse_tree(data, 20)
+
+
+def test_a_long_name_takes_no_time() -> None:
+    """Git takes a tree whose only name is a megabyte of what could begin entries; it is refused at once, not after hours."""
+    began = time.monotonic()
+    with pytest.raises(GitError, match="not a sound Git tree"):
+        parse_tree(b"100644 " + b"1 " * 20_000 + b"/x\0" + b"i" * 20, 20)
+    assert time.monotonic() - began < 3

@@ -126,7 +126,7 @@ PERMISSIONS: dict[str, dict[str, dict[str, str]]] = {
         "quarantine": {"contents": "read", "statuses": "write"},
     },
     "pages": {"build": {"contents": "read"}, "deploy": {"pages": "write", "id-token": "write"}},
-    "ci": {name: {"contents": "read"} for name in ("lint", "workflows", "test", "client")},
+    "ci": {name: {"contents": "read"} for name in ("lint", "workflows", "test", "performance", "client")},
     "release": {
         "build": {"contents": "read"},
         "publish": {"contents": "read", "id-token": "write", "attestations": "write"},

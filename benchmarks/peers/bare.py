@@ -28,13 +28,21 @@ WHOLE_UP_TO = 10_000
 _LOOPED = 100
 
 
-def measure_lookups(subject: Subject, pages: Mapping[str, bytes]) -> Iterator[Figure]:
-    """One plugin out of 256 shards, and out of a whole index, in turns."""
+def measure_lookups(
+    subject: Subject, pages: Mapping[str, bytes], *, whole_index: bool = True
+) -> Iterator[Figure]:
+    """One plugin out of 256 shards, and out of a whole index, in turns.
+
+    Args:
+        subject: the registry.
+        pages: its index lines by plugin.
+        whole_index: whether the latter is wanted; large registries have none.
+    """
     parts = cut(pages)
     listing = json.dumps({name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}).encode()
     files = {"bare/shards.json": listing, **{f"bare/{name}.json": data for name, data in parts.items()}}
     wanted = {"shard": "one of 256 shards without TUF: shard list, shard, manifest"}
-    if subject.plugins <= WHOLE_UP_TO:
+    if whole_index and subject.plugins <= WHOLE_UP_TO:
         files["bare/index.json"] = whole(pages)
         wanted["whole"] = "a whole index without TUF: index, manifest"
     write_plainly(subject.scratch / "bare", files)

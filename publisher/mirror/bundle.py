@@ -36,16 +36,15 @@ def build_bundle(tree: Tree) -> bytes | None:
         total, manifests = sum(map(len, pieces.values())), []
         if total > UNPACKED_LIMIT:
             return None
-        for manifest in _manifests(pieces):
-            data = tree.read(manifest)
-            if (
-                data is not None
-            ):  # a line that is newer than its file cannot be, and is nothing that a bundle must say
+        for path, digest in _manifests(pieces):
+            data = tree.read(path)
+            # Only what the index means goes out: it is as unverified as all here, and could name any file of this machine.
+            if data is not None and Digest.of(data) == digest:
                 total += len(data)
                 manifests.append(data)
             if total > UNPACKED_LIMIT:
                 return None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # a mirror copies; what is wrong with the tree, `audit` says
     return pack_bundle([*pieces.values(), *manifests])
 
@@ -65,8 +64,9 @@ def _targets(tree: Tree) -> Iterator[tuple[str, str]]:
 
 
 def _target(tree: Tree, path: str, hexdigest: str) -> bytes:
-    data = tree.read(served_path(path, Digest.from_hex(hexdigest)))
-    if data is None:
+    digest = Digest.from_hex(hexdigest)
+    data = tree.read(served_path(path, digest))
+    if data is None or Digest.of(data) != digest:
         raise ValueError(f"{path}: is named, and not there")
     return data
 
@@ -83,13 +83,14 @@ def _below(tree: Tree, data: bytes) -> dict[str, bytes]:
     return found
 
 
-def _manifests(pieces: dict[str, bytes]) -> Iterator[str]:
-    """Where the manifests stand that the catalogue's lines mean, by id; the index says where, not the line itself."""
+def _manifests(pieces: dict[str, bytes]) -> Iterator[tuple[str, Digest]]:
+    """Path and digest of the manifests that the catalogue's lines mean, by id; the index says them, not the line itself."""
     places = {}
     for path, data in pieces.items():
         if path.startswith(_INDEX):
             for line in json.loads(data).get("lines", ()):
-                places[line["id"], line["version"]] = line["manifest"]["path"]
+                named = line["manifest"]
+                places[line["id"], line["version"]] = named["path"], Digest(named["digest"])
     catalogue = json.loads(pieces[_CATALOGUE])["plugins"]
     for line in sorted(catalogue, key=lambda line: str(line["id"])):
         place = places.get((line["id"], line["version"]))

@@ -48,7 +48,10 @@ class Folder:
 
     def empty(self) -> bool:
         """Whether there is nothing but what runs remember."""
-        return not self._root.is_dir() or all(path.name == OWN for path in self._root.iterdir())
+        # A run that was killed at its first write leaves folders, and what `write_atomic` had not yet renamed.
+        tops = (path for path in self._root.iterdir() if path.name != OWN) if self._root.is_dir() else ()
+        files = (file for top in tops for file in ((top, *top.rglob("*")) if _is_folder(top) else (top,)))
+        return all(_is_folder(file) or file.name.startswith(".tmp-") for file in files)
 
     @contextlib.contextmanager
     def exclusive(self, version: int) -> Iterator[Hold]:  # noqa: ARG002  (a run that ends early leaves no claim here)
@@ -106,6 +109,10 @@ class Folder:
         """Delete files."""
         for path in paths:
             write_changes(self._root, {path: None})
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _tag(data: bytes) -> Tag:

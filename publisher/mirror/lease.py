@@ -33,11 +33,17 @@ _KIND = Kind(0, immutable=False, cache_control=NEVER, content_type="application/
 _NOBODY = ""
 
 
+def _seconds() -> float:
+    """Seconds since any beginning. Those that a machine sleeps count, which `time.monotonic` leaves out on Linux and macOS."""
+    clock: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
 @dataclass(frozen=True)
 class Clock:
     """How time passes; tests have their own."""
 
-    monotonic: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = _seconds
     sleep: Callable[[float], None] = time.sleep
 
 
@@ -154,7 +160,7 @@ def _take(place: Place, version: int, wait: float, clock: Clock) -> Held:
                 again = place.read(LEASE, _LIMIT)
                 if again and again[0] == wanted.to_bytes():  # written, and the answer got lost
                     return Held(place, wanted, again[1], clock)
-        elif now - began >= wait:
+        if now - began >= wait:
             raise PublishError(
                 f"{place.name}: another run writes this mirror",
                 hint=f"Run it again later. One that was killed is waited for at most {LEASE_SECONDS:.0f} seconds: --wait.",

@@ -45,6 +45,7 @@ _WORDS: Final = (
     ("169.254.169.254", "no credentials are in the environment, and this machine has no role"),
     ("InstanceCredentials", "no credentials are in the environment, and this machine has no role"),
     ("TokenRequest", "no credentials could be had"),
+    ("InvalidPath", "an object there has a name with an empty part, '.' or '..': delete it"),
 )
 _HINTS: Final = {
     "401": "Set the credentials in the environment, as docs/operations.md lists them.",
@@ -132,7 +133,9 @@ class ObjectPlace:
 
         with _translated(self.name, "cannot be listed"):
             for page in obstore.list(self._patient, chunk_size=_PAGE):
-                yield from ((item["path"], Tag(item["e_tag"], item["version"])) for item in page)
+                # Without a name is the object that consoles make for a folder.
+                named = (item for item in page if item["path"])
+                yield from ((item["path"], Tag(item["e_tag"], item["version"])) for item in named)
 
     def digest(self, tag: Tag) -> None:  # noqa: ARG002
         """An entity tag says nothing of the bytes that every store would agree on."""

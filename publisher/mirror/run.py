@@ -171,10 +171,12 @@ def _refuse_other(place: Place, source: Source) -> None:
     """Refuse to write over another registry, among other files, or to take a mirror back to what it was before."""
     root = place.read(ROOT, _SMALL)
     if root is None and not place.empty():
-        raise ConfigError(
-            f"{place.name}: holds other files already",
-            hint="Choose an empty place, or a new folder or prefix.",
-        )
+        root = place.read(ROOT, _SMALL)  # what a run writes first: another one may just have begun
+        if root is None:
+            raise ConfigError(
+                f"{place.name}: holds other files already",
+                hint="Choose an empty place, or a new folder or prefix.",
+            )
     if root is not None and root[0] != source.root:
         raise ConfigError(f"{place.name}: is a mirror of another registry", hint="Choose another place.")
     timestamp = place.read(TIMESTAMP, _SMALL)
@@ -280,7 +282,8 @@ class _Run:
     def remember(self, plan: Plan) -> None:
         """Write down what is there now, if that is more than was remembered."""
         # Of a place that knows digests itself, only since when files are gone; of those to be deleted too, for that may fail.
-        kept = {path: known for path, known in self._there.items() if self._place.digest(known.tag) is None}
+        unread = {path: known for path, known in self._there.items() if self._place.digest(known.tag) is None}
+        kept = {path: known._replace(gone_since=None) for path, known in unread.items()}
         data = build_state({**kept, **plan.gone})
         if data == (self._state[0] if self._state else build_state({})):
             return
@@ -294,7 +297,7 @@ class _Run:
     def delete(self, plan: Plan, hold: Hold) -> None:
         """Delete what has been out of the registry for long enough."""
         for start in range(0, len(plan.deletes), _DELETED_AT_ONCE):
-            hold.keep()
+            hold.keep(now=True)  # deletions have no condition
             self._place.delete(plan.deletes[start : start + _DELETED_AT_ONCE])
 
 

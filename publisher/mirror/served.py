@@ -26,7 +26,8 @@ def served_paths(tree: Tree) -> list[str]:
 
 def is_served(path: str) -> bool:
     """Whether a path in a mirror is of a kind that a run writes and deletes; all others are left alone."""
-    return path in FILES or path == BUNDLE_PATH or path.partition("/")[0] in FOLDERS
+    top, slash, _ = path.partition("/")
+    return path in FILES or path == BUNDLE_PATH or bool(slash and top in FOLDERS)
 
 
 def timestamp_version(data: bytes | None) -> int:

@@ -20,7 +20,7 @@ from registry_client.digest import Digest
 from registry_client.errors import DocumentError
 from registry_client.layout import served_path
 from registry_client.models.index import TOP_BITS
-from registry_client.roles import role_info
+from registry_client.roles import VERSIONS, role_info
 from registry_client.shards import shard_path
 
 if TYPE_CHECKING:
@@ -42,22 +42,25 @@ _SUPERSEDED = re.compile(r"metadata/([1-9][0-9]*)\.(snapshot|registrar|targets|b
 def collect_garbage(tree: Overlay, now: datetime) -> None:
     """Delete what no reader can still need. Roots are kept for ever: clients walk them.
 
-    Once a day everything is gone through; in the other runs only copies of registry.json, which are large.
+    Everything is gone through once a day, and when the maintainers signed new targets, which leaves drafts behind; in other runs only copies
+    of registry.json, which are large.
     """
-    if _is_first_of_day(tree, now):
+    if _is_due(tree, now):
         _collect_all(tree, now)
     else:
         _collect_catalogues(tree, now)
 
 
-def _is_first_of_day(tree: Overlay, now: datetime) -> bool:
-    """Whether no timestamp was signed yet on this day, UTC."""
+def _is_due(tree: Overlay, now: datetime) -> bool:
+    """Whether no timestamp was signed yet on this day, UTC, or none that names the newest targets."""
     try:
         signed = json.loads(tree.base.read(TIMESTAMP) or b"")["signed"]
         before = role_info("timestamp", signed).signed_at
+        targets = signed[VERSIONS]["targets"]
     except (ValueError, KeyError, TypeError, AttributeError):
         return True
-    return before is None or before.date() != now.astimezone(UTC).date()
+    is_other_day = before is None or before.date() != now.astimezone(UTC).date()
+    return is_other_day or targets != latest_version(tree, "targets")
 
 
 def _collect_catalogues(tree: Overlay, now: datetime) -> None:
