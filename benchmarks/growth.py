@@ -63,13 +63,10 @@ def grow(job: dict[str, Any]) -> dict[str, float]:
     before = pack_anew(bench.git)
     found: dict[str, float] = {}
     for key, batch, runs in _CASES:
-        extra = 0
-        if key.startswith(
-            "waiting"
-        ):  # the change of policy is in what is measured, and so is the run after it
+        extra = int(key.startswith("waiting"))
+        if extra:  # the change of policy and one run more are in what is measured
             bench.maintain(_wait(bench))
             bench.publish([numbers.pop()])
-            extra = 1
         for _ in range(runs):
             bench.publish([numbers.pop() for _ in range(batch)])
         if not found:

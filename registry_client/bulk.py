@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from registry_client import shards
 from registry_client.bundle import NO_PIECES
 from registry_client.catalogue import CATALOGUE_PATH
-from registry_client.errors import DocumentError, RegistryError
+from registry_client.errors import DocumentError, RegistryError, VerificationError
 from registry_client.layout import served_path
 from registry_client.models.base import validate
 from registry_client.models.index import IndexShard
@@ -65,8 +65,10 @@ def read_manifests(
         view = session.view()
         session.files.open_bundle()
         if wanted is None:
-            for ref in view.index.values():
-                session.read_ahead(ref)
+            for path in view.index:
+                with contextlib.suppress(VerificationError):
+                    if (ref := view.find(path)) is not None:
+                        session.read_ahead(ref)
             wanted = listed()
         found = Bulk(session, reader, host).read(filter(_is_id, wanted))
     finally:
@@ -204,19 +206,23 @@ class Bulk:
 
     def _ask_for_index(self, ids: list[str]) -> list[_Top]:
         """Begin to fetch shards, blocks and publishers. Gives the ids by the TUF target of the index that holds them."""
-        tops: dict[str, _Top] = {}
-        index = self._view.index
+        there: dict[str, list[str]] = {}
         for plugin_id in ids:
-            path = shards.find_shard(plugin_id, index.__contains__)
+            path = shards.find_shard(plugin_id, self._view.index.__contains__)
             if path is not None:
-                tops.setdefault(path, _Top(index[path], [])).ids.append(plugin_id)
+                there.setdefault(path, []).append(plugin_id)
+        tops = []
+        for path, own in there.items():
+            with contextlib.suppress(VerificationError):
+                if (ref := self._view.find(path)) is not None:
+                    tops.append(_Top(ref, own))
         blocks = self._session.statements.blocks_wanted()
-        for ref in [*([blocks] if blocks else []), *(top.ref for top in tops.values())]:
+        for ref in [*([blocks] if blocks else []), *(top.ref for top in tops)]:
             self._session.read_ahead(ref)
         self._ask_for_publishers(
             {guess_publisher(self._view.publishers, plugin_id) or "" for plugin_id in ids}
         )
-        return list(tops.values())
+        return tops
 
     def _ask_for_publishers(self, names: set[str]) -> None:
         for name in names - self._asked:

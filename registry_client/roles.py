@@ -125,10 +125,9 @@ class TrustedView:
         return TargetRef(path, info.length, digest, served_path(path, digest), role.version, custom)
 
     @cached_property
-    def index(self) -> dict[str, TargetRef]:
-        """Every shard and directory of the index that is a TUF target, by its path."""
-        paths = (path for path in self._targets["registrar"].targets if path.startswith("index/"))
-        return {path: ref for path in paths if (ref := self.find(path)) is not None}
+    def index(self) -> frozenset[str]:
+        """The path of every shard and directory of the index that is a TUF target."""
+        return frozenset(path for path in self._targets["registrar"].targets if path.startswith("index/"))
 
     @cached_property
     def publishers(self) -> frozenset[str]:

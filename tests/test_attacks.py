@@ -255,9 +255,8 @@ MIRROR = {
     "older snapshot under the new name": Attack(
         lambda w: swapped(w, "snapshot"), refresh, DigestError, FRESH
     ),
-    # That one is the longer of the two: it names more that its next run looked at again.
     "older registrar under the new name": Attack(
-        lambda w: swapped(w, "registrar"), refresh, TooLargeError, FRESH
+        lambda w: swapped(w, "registrar"), refresh, DigestError, FRESH
     ),
     "older blocks under the new name": Attack(lambda w: swapped(w, "blocks"), refresh, DigestError, FRESH),
     "root signed only by its own new key": Attack(new_root(STRANGER), refresh, SignatureError),

@@ -26,6 +26,7 @@ from registry_client.errors import (
     NotFoundError,
     RegistryError,
     TooLargeError,
+    VerificationError,
 )
 from registry_client.jsontext import dump_json
 from registry_client.layout import served_path
@@ -241,6 +242,24 @@ def test_what_the_stolen_online_key_can_make_of_a_directory(
     found = client.manifests(["acme-calendar", "acme-notes"])
     assert isinstance(found["acme-calendar"], RegistryError)
     assert not isinstance(found["acme-notes"], RegistryError)
+
+
+def test_what_is_signed_as_too_large_is_not_read(world: World, server: FaultServer) -> None:
+    """Neither when it is its turn nor ahead: it would fill the memory of whoever looks whether it is an index. Other plugins are had."""
+    thief = Thief(world)
+    with thief.repository.edit_targets("registrar") as role:
+        path = add_target(role, shard_path(TOP), bytes(SHARD_LIMIT + 1))
+    for name, data in {**thief.files(), path: bytes(SHARD_LIMIT + 1)}.items():
+        (world.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (world.folder / name).write_bytes(data)
+    client = world.client(url=server.url)
+    with pytest.raises(VerificationError, match=f"{SHARD_LIMIT + 1} bytes; at most {SHARD_LIMIT} are"):
+        client.resolve("acme-calendar")
+    for wanted in (None, ["acme-calendar", "acme-notes"]):
+        found = client.manifests(wanted)
+        assert isinstance(found["acme-calendar"], VerificationError)
+        assert not isinstance(found["acme-notes"], RegistryError)
+    assert path not in server.paths
 
 
 def test_a_directory_named_as_a_shard_of_another_is_refused(world: World) -> None:

@@ -542,6 +542,33 @@ def test_the_command(
     assert "nothing answers there" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "aws_region"])
+def test_a_secret_with_a_line_break(
+    s3: S3,
+    bucket: str,
+    kept: Kept,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As it is pasted easily: the setting is named, its value not shown, and nothing panics."""
+    monkeypatch.setenv(name, "hunter2\n")
+    arguments = ["registry", "mirror", f"s3://{bucket}/x", "--from", str(kept.folder), "--endpoint", s3.url]
+    assert main(arguments) == 3
+    shown = capsys.readouterr()
+    assert f"{name} holds a line break" in shown.err
+    assert "hunter2" not in shown.err + shown.out
+
+
+def test_conditions_that_are_switched_off(
+    s3: S3, bucket: str, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever did that for another program is told."""
+    monkeypatch.setenv("AWS_CONDITIONAL_PUT", "disabled")
+    with pytest.raises(PublishError, match="unset AWS_CONDITIONAL_PUT"):
+        run(place(s3, bucket), kept.folder, kept.now)
+
+
 def test_without_the_library(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,6 +82,12 @@ GOOD: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "index-directory": {
+        **HEAD,
+        "kind": "index-directory",
+        "bits": "010101010",
+        "shards": [{"bits": "0101010101", "digest": DIGEST, "size": 9}],
+    },
     "registry": {
         "version": "1.0.0",
         "lastUpdated": TIME,

@@ -162,7 +162,8 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "policy set": (
         "Change name, URL, mirrors, where artifacts are.",
         "publisher registry policy set . --mirror https://mirror.example \\",
-        "  --key targets.pem",
+        "  --mirror https://second.example --key targets.pem",
+        "publisher registry policy set . --catalogue-minutes 60 --key targets.pem",
     ),
     "policy block": (
         "Block versions of a plugin.",

@@ -65,6 +65,8 @@ def _done(desk: Desk, text: str, **more: Any) -> None:
     changed = desk.save()
     emit({"changedFiles": changed, "staged": desk.waiting, **more}, text)
     tell_waiting(desk)
+    if not changed:
+        return
     note("Commit and push it; the registrar brings it to hosts: 'publisher registry register'.")
 
 
@@ -237,9 +239,16 @@ def set_policy(
         str | None, typer.Option("--base-url", metavar="URL", help="Where it is served.")
     ] = None,
     mirror: Annotated[
-        list[str] | None, typer.Option("--mirror", metavar="URL", help="All other URLs with the same tree.")
+        list[str] | None,
+        typer.Option(
+            "--mirror",
+            metavar="URL",
+            help="All mirrors, which are other URLs with the same tree: replaces those there are. Repeat for more.",
+        ),
     ] = None,
-    no_mirrors: Annotated[bool, typer.Option("--no-mirrors", help="Remove all mirrors.")] = False,
+    no_mirrors: Annotated[
+        bool, typer.Option("--no-mirrors", help="Remove all mirrors. Not together with --mirror.")
+    ] = False,
     artifacts_in_tree: Annotated[
         bool | None,
         typer.Option("--artifacts-in-tree/--no-artifacts-in-tree", help="Keep artifacts in the registry."),
@@ -251,7 +260,8 @@ def set_policy(
             metavar="N",
             min=0,
             max=1440,
-            help="For how long additions to registry.json may wait for each other; 0 for not at all.",
+            help="For how long additions to registry.json may wait for each other; 0 for not at all. 'plugin search' and plain hosts "
+            "show them as late; hosts that verify resolve new versions at once.",
         ),
     ] = None,
     key: KeysOption = None,
@@ -262,6 +272,8 @@ def set_policy(
     """Change the registry's name, base URL, mirrors, whether it keeps artifacts, or how often registry.json is written."""
     from publisher.maintain import policy
 
+    if no_mirrors and mirror:
+        raise typer.BadParameter("--no-mirrors and --mirror exclude each other: give one of them")
     members: dict[str, Any] = {
         "name": name,
         "baseUrl": base_url.rstrip("/") if base_url else None,
@@ -276,8 +288,11 @@ def set_policy(
     if not wanted:
         raise ConfigError("nothing to change was given")
     desk = _desk(folder, key, root_digest, allow_dev_keys)
-    policy.set_policy(desk, wanted)
-    _done(desk, f"policy: {', '.join(wanted)} changed")
+    now, changed = policy.set_policy(desk, wanted)
+    lines = [f"policy: {', '.join(changed)} changed" if changed else "policy: stands so already"]
+    if "mirrors" in wanted:
+        lines.append(f"mirrors: {', '.join(now.mirrors) or 'none'}")
+    _done(desk, "\n".join(lines), changedMembers=changed, mirrors=list(now.mirrors))
 
 
 @command(app, "block", "policy")

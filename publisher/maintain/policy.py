@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from publisher.maintain.desk import Desk
     from publisher.tree import Tree
     from registry_client.digest import Digest
+    from registry_client.models.policy import Policy
 
 Json = dict[str, Any]
 
@@ -162,12 +163,26 @@ def full_keyid(desk: Desk, publisher_id: str, prefix: str) -> str:
     return str(fitting[0])
 
 
-def set_policy(desk: Desk, members: Json) -> None:
-    """Change members of policy.json. Raises ConfigError if the result breaks a rule."""
-    document = json.loads(desk.document("policy.json") or b"{}")
-    data = dump_json(_valid("policy", {**document, **members}, "policy.json"))
-    parse_policy(data, "policy.json")
-    _sign_target(desk, "policy.json", data)
+def set_policy(desk: Desk, members: Json) -> tuple[Policy, list[str]]:
+    """Change members of policy.json.
+
+    Returns:
+        The policy as it then is, and which of the members were different before. Where none was, and nothing waits for more
+        signatures, nothing is signed.
+
+    Raises:
+        ConfigError: the result breaks a rule.
+    """
+    before = desk.document("policy.json") or b"{}"
+    data = dump_json(_valid("policy", {**json.loads(before), **members}, "policy.json"))
+    policy = parse_policy(data, "policy.json")
+    old, new = (
+        model.model_dump(mode="json", by_alias=True) for model in (parse_policy(before, "policy.json"), policy)
+    )
+    changed = [member for member in members if old[member] != new[member]]
+    if changed or desk.waiting:
+        _sign_target(desk, "policy.json", data)
+    return policy, changed
 
 
 def block(desk: Desk, entry: Json) -> list[str]:

@@ -45,6 +45,7 @@ _WORDS: Final = (
     ("169.254.169.254", "no credentials are in the environment, and this machine has no role"),
     ("InstanceCredentials", "no credentials are in the environment, and this machine has no role"),
     ("TokenRequest", "no credentials could be had"),
+    ("not yet implemented", "conditions of writes are switched off: unset AWS_CONDITIONAL_PUT"),
     ("InvalidPath", "an object there has a name with an empty part, '.' or '..': delete it"),
 )
 _HINTS: Final = {
@@ -193,7 +194,7 @@ def _translated(where: str, what: str, *, missing: bool = False) -> Iterator[Non
         if missing and "NoSuchBucket" not in str(e):
             raise
         raise ConfigError(f"{where}: {what} (NoSuchBucket)", hint=_HINTS["404"]) from None
-    except (exceptions.BaseError, OSError, ValueError) as e:
+    except (exceptions.BaseError, OSError, ValueError, NotImplementedError) as e:
         raise _error(where, what, str(e)) from None
 
 

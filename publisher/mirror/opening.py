@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from publisher.mirror.folder import Folder
 from publisher.mirror.object_store import open_bucket
 from publisher.mirror.served import FOLDERS
-from publisher.mirror.target import endpoint_of, parse_target
+from publisher.mirror.target import check_settings, endpoint_of, parse_target
 from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def open_place(
     """
     bucket = parse_target(target)
     if bucket is not None:
+        check_settings(bucket, environ)
         return open_bucket(bucket, endpoint_of(bucket, endpoint, environ), wait=wait)
     if endpoint is not None:
         raise ConfigError(

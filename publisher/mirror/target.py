@@ -19,6 +19,13 @@ ENDPOINT_VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
 """Where obstore looks for another endpoint, the one that counts first."""
+_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "s3": ("AWS_",),
+    "gs": ("GOOGLE_", "GCS_"),
+    "az": ("AZURE_",),
+}
+"""How the names of the variables begin that obstore reads, in either case."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
 _PREFIX = re.compile(r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*")
 _FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
@@ -67,6 +74,23 @@ def parse_target(text: str) -> Bucket | None:
             hint=f"Give {_FORMS}, of letters, digits, '.', '_', '~' and '-'.",
         )
     return Bucket(scheme, bucket, prefix)
+
+
+def check_settings(bucket: Bucket, environ: Mapping[str, str]) -> None:
+    """Refuse settings that cannot be sent, such as a secret that was pasted with its line break: obstore ends the process over them.
+
+    Args:
+        bucket: the target.
+        environ: the environment.
+
+    Raises:
+        ConfigError: a setting holds a control character. It is named, not shown.
+    """
+    for name, value in environ.items():
+        if name.upper().startswith(_SETTINGS[bucket.scheme]) and _CONTROL.search(value):
+            raise ConfigError(
+                f"{name} holds a line break or another control character", hint="Set it to the value alone."
+            )
 
 
 def endpoint_of(bucket: Bucket, given: str | None, environ: Mapping[str, str]) -> str | None:

@@ -42,8 +42,8 @@ _SUPERSEDED = re.compile(r"metadata/([1-9][0-9]*)\.(snapshot|registrar|targets|b
 def collect_garbage(tree: Overlay, now: datetime) -> None:
     """Delete what no reader can still need. Roots are kept for ever: clients walk them.
 
-    Everything is gone through once a day, and when the maintainers signed new targets, which leaves drafts behind; in other runs only copies
-    of registry.json, which are large.
+    Everything is gone through once a day, and when the maintainers signed new targets, which leaves drafts behind; in other runs only
+    copies of registry.json, which are large.
     """
     if _is_due(tree, now):
         _collect_all(tree, now)
