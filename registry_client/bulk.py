@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from registry_client.digest import Digest
     from registry_client.models.blocks import Block
     from registry_client.models.index import IndexLine, ShardRef
-    from registry_client.reader import Reader
+    from registry_client.reader import Reader, Revisions
     from registry_client.resolve import Host
     from registry_client.roles import TargetRef
     from registry_client.session import Session
@@ -94,7 +94,13 @@ class Kept:
         self._session = session
         self._pieces: dict[Digest, bytes] = {}
         self._size = 0
-        self._new = 0
+        self._new: set[Digest] = set()
+
+    def fetched(self, digest: Digest, data: bytes) -> None:
+        """Keep a file that had to be fetched: what is cached of it, if anything, is damaged."""
+        if digest not in self._pieces:
+            self.add(digest, data)
+            self._new |= self._pieces.keys() & {digest}
 
     def add(self, digest: Digest, data: bytes) -> None:
         """Keep a file; one that would make the pack too large is cached by itself."""
@@ -105,22 +111,22 @@ class Kept:
             return
         self._pieces[digest] = data
         self._size += len(data)
-        self._new += digest not in self._session.files.pack
+        if digest not in self._session.files.pack:
+            self._new.add(digest)
 
     def read(self, path: str, digest: Digest, size: int) -> bytes:
         """A file as `Session.file` gives it, kept."""
-        data = self._session.files.read(path, digest=digest, size=size, keep=self.add)
+        data = self._session.files.read(path, digest=digest, size=size, keep=self.fetched)
         self.add(digest, data)
         return data
 
     def write(self) -> None:
         """Cache what was kept, unless all of it is cached already."""
-        if self._new > FEW:
+        if len(self._new) > FEW:
             self._session.files.pack.write(self._pieces)
-        elif self._new:
-            for digest, data in self._pieces.items():
-                if digest not in self._session.files.pack:
-                    self._session.store.write_object(digest, data)
+        else:
+            for digest in self._new:
+                self._session.store.write_object(digest, self._pieces[digest])
 
 
 class Bulk:
@@ -139,6 +145,7 @@ class Bulk:
         self._view = session.view()
         self._kept = Kept(session)
         self._asked: set[str] = set()
+        self._seen: dict[str, Revisions] = {}
 
     def read(self, wanted: Iterable[str]) -> dict[str, VerifiedManifest]:
         """The manifests of those plugins with which all is well."""
@@ -149,25 +156,31 @@ class Bulk:
             blocks = self._session.statements.blocks()
             for plugin_id, lines in self._settle(self._lines(tops), blocks, chosen):
                 with contextlib.suppress(RegistryError):
-                    infos = self._reader.judge(plugin_id, lines, blocks)
+                    infos = self._reader.judge(plugin_id, lines, blocks, self._seen.__setitem__)
                     chosen[plugin_id] = choose(plugin_id, infos, None, self._host).info.line
                     self._ask_for_manifest(chosen[plugin_id])
+        try:
+            self._reader.remember(self._seen)
+        except RegistryError:  # nothing is offered of which it is not remembered: each says why by itself
+            chosen = {plugin_id: line for plugin_id, line in chosen.items() if plugin_id not in self._seen}
         for plugin_id, line in chosen.items():
             with contextlib.suppress(RegistryError):
-                found[plugin_id] = self._reader.manifest(line, self._kept.add)
+                found[plugin_id] = self._reader.manifest(line, self._kept.fetched)
                 self._kept.add(line.manifest.digest, found[plugin_id].data)
         self._keep_statements(chosen)
         self._kept.write()
         return found
 
     def _keep_statements(self, chosen: dict[str, IndexLine]) -> None:
-        """Keep what a bundle gave of the maintainers' documents and the catalogue too."""
+        """Keep what a bundle gave of the maintainers' documents and the catalogue too, or gave once and the pack has since."""
+        files = self._session.files
         publishers = {f"publishers/{line.publisher}.json" for line in chosen.values()}
         for path in (*publishers, "blocks.json", "policy.json", CATALOGUE_PATH):
             ref = self._view.find(path)
-            data = self._session.files.pieces.get(ref.digest) if ref is not None else None
-            if ref is not None and data is not None:
-                self._kept.add(ref.digest, data)
+            if ref is not None:
+                data = files.pieces.get(ref.digest) or files.pack.read(ref.digest)
+                if data is not None:
+                    self._kept.add(ref.digest, data)
 
     def _settle(
         self,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from registry_client import catalogue
 from registry_client.errors import (
     ConfigError,
+    FetchError,
     PluginWarning,
     RegistryError,
     YankedError,
@@ -133,7 +134,12 @@ class RegistryClient:
             FetchError: no host can be reached and nothing is cached.
         """
         refreshed = self._session.refresh()
-        self._session.statements.blocks()
+        try:
+            self._session.statements.blocks()
+        except FetchError as e:  # whatever is resolved asks for them again, and fails without them
+            if refreshed.source is not None:
+                raise
+            self._session.settings.on_warning(f"the blocks are not known, so nothing can be resolved: {e}")
         return refreshed
 
     def search(self, text: str = "") -> list[CatalogueEntry]:

@@ -23,6 +23,7 @@ PARALLEL: Final = 64
 """So many fetches ahead are under way at most; further ones wait, unless someone asks for them."""
 _ERROR_KEPT = 5.0
 _RESULT_KEPT = 60.0
+_LINGERS = 0.2
 
 
 class _Flight(Generic[R]):
@@ -74,9 +75,11 @@ class Flights(Generic[R]):
     def begin_anew(self) -> None:
         """Forget every fetch, in a child process that has none of the threads."""
         self._lock = threading.Lock()
+        self._more = threading.Condition(self._lock)
         self._flights: dict[Hashable, _Flight[R]] = {}
         self._waiting: deque[_Flight[R]] = deque()
         self._threads = 0
+        self._idle = 0
 
     def get(self, key: Hashable, work: Callable[[], R]) -> R:
         """What `work` gives, or what another thread's `work` for the same key gives.
@@ -104,6 +107,9 @@ class Flights(Generic[R]):
                 return
             flight = self._flights[key] = _Flight(work)
             self._waiting.append(flight)
+            if self._idle >= len(self._waiting):
+                self._more.notify()
+                return
             if self._threads == PARALLEL:
                 return
             self._threads += 1
@@ -125,14 +131,25 @@ class Flights(Generic[R]):
     def _serve(self) -> None:
         while True:
             with self._lock:
-                while self._waiting and self._waiting[0].begun:
-                    self._waiting.popleft()
-                if not self._waiting:
+                flight = self._next()
+                if flight is None:
                     self._threads -= 1
                     return
-                flight = self._waiting.popleft()
                 flight.begun = True
             flight.run()
+
+    def _next(self) -> _Flight[R] | None:
+        """What is to be fetched next; None after a moment without. A thread that stays costs less than one for each fetch."""
+        for again in (True, False):
+            while self._waiting:
+                flight = self._waiting.popleft()
+                if not flight.begun:
+                    return flight
+            if again:
+                self._idle += 1
+                self._more.wait(_LINGERS)
+                self._idle -= 1
+        return None
 
     def _forget(self, key: Hashable, flight: _Flight[R]) -> None:
         with self._lock:

@@ -128,6 +128,21 @@ class Health:
             rest = min(max(retry_after, _SHORTEST_REST), LONGEST_REST)
         return replace(self, marks=_kept({**self.marks, host: Mark(trouble, count, now, now + rest)}))
 
+    def forgiven(self, before: Health, since: float) -> Health:
+        """Every host has failed in one call, which speaks against none of them; only those that asked to be left alone still are.
+
+        Args:
+            before: what was remembered when the call began.
+            since: when that was.
+        """
+        new = {h for h, m in self.marks.items() if m.at >= since and m.trouble is not Trouble.BUSY}
+        kept = {h: m for h, m in self.marks.items() if h not in new}
+        return (
+            replace(self, marks=_kept({**kept, **{h: m for h, m in before.marks.items() if h in new}}))
+            if new
+            else self
+        )
+
     def gave_file(self, host: str) -> Health:
         """A host has given a file, whole and right, which says nothing of how current its metadata is."""
         mark = self.marks.get(host)

@@ -55,11 +55,17 @@ class Fetcher(Protocol):
 
 
 class AllHostsFailedError(Exception):
-    """No host gave what was wanted. `errors` holds why, in the order in which they were asked."""
+    """No host gave what was wanted.
 
-    def __init__(self, errors: list[RegistryError]) -> None:
+    Attributes:
+        errors: why, in the order in which they were asked; of one that was asked twice, twice.
+        hosts: how many were asked.
+    """
+
+    def __init__(self, errors: list[RegistryError], hosts: int = 1) -> None:
         super().__init__()
         self.errors = errors
+        self.hosts = hosts
 
     @property
     def most_telling(self) -> RegistryError:
@@ -136,11 +142,12 @@ class Hosts:
             AllHostsFailedError: none succeeded.
         """
         errors: list[RegistryError] = []
-        since = self.memory.now()
-        for number in _rounds(errors, deadline):
-            health = self.memory.health(anew=not files and number == 0)
+        since, before = self.memory.now(), self.memory.health(anew=not files)
+        asked: set[str] = set()
+        for _ in _rounds(errors, deadline):
+            health = self.memory.health()
             left = list(health.order(self._lately() if files else self.all(), since, files=files))
-            asked: set[str] = set()
+            asked.clear()
             while left or (left := [host for host in self.all() if host not in asked]):
                 base = left.pop(0)
                 asked.add(base)
@@ -154,7 +161,9 @@ class Hosts:
                 else:
                     self._note_success(base, since, files=files, slow=others and part.used() > _SLUGGISH)
                     return result
-        raise AllHostsFailedError(errors)
+        if not files:  # probably it is this machine's own network
+            self.memory.learn(lambda h: h.forgiven(before, since))
+        raise AllHostsFailedError(errors, len(asked))
 
     def _note_failure(
         self, base: str, error: RegistryError, part: Part, since: float, *, files: bool

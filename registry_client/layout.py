@@ -1,7 +1,8 @@
 """Where a registry's files stand. Pure: every path of a plugin's file and of a TUF target's copy is made and recognised here.
 
 A plugin's folder is `plugins/<id>`, or `plugins/_<2 hex digits of sha256(id)>/<id>` where it was first published into a registry that had
-more than 2,500 plugins: GitHub shows at most 3,000 entries of a folder, and Git writes a folder's whole list with each commit.
+more than 1,300 plugins: GitHub shows at most 3,000 entries of a folder, each plugin makes two,
+and Git writes a folder's whole list with each commit.
 Published files never move, so one registry may hold both; what the index names counts.
 """
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from registry_client.digest import Digest
 
-FAN_OUT_ABOVE: Final = 2500
+FAN_OUT_ABOVE: Final = 1300
 """So many plugins may stand in `plugins/` itself."""
 
 _FOLDER = r"plugins/(?:_[0-9a-f]{2}/)?(?P<id>[^/]+)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from registry_client.errors import (
     ConfigError,
@@ -18,7 +18,7 @@ from registry_client.errors import (
 from registry_client.layout import served_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from registry_client.digest import Digest
     from registry_client.models.blocks import Block
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from registry_client.signed import PublisherKeys, VerifiedManifest
 
 T = TypeVar("T")
+Revisions: TypeAlias = "dict[str, tuple[int, str]]"
+"""Revision and payload digest of the newest release seen, by version."""
 
 
 class Reader:
@@ -66,10 +68,25 @@ class Reader:
         self._ask_for_next(view, lines, blocks, likely)
         return self.judge(plugin_id, lines, blocks)
 
-    def judge(self, plugin_id: str, lines: list[IndexLine], blocks: tuple[Block, ...]) -> list[VersionInfo]:
-        """How the versions on these lines, which are all of a plugin, stand; raises as `versions` does."""
+    def judge(
+        self,
+        plugin_id: str,
+        lines: list[IndexLine],
+        blocks: tuple[Block, ...],
+        seen: Callable[[str, Revisions], object] | None = None,
+    ) -> list[VersionInfo]:
+        """How the versions on these lines, which are all of a plugin, stand; raises as `versions` does.
+
+        Args:
+            plugin_id: the plugin.
+            lines: its lines.
+            blocks: the blocks in force.
+            seen: takes release revisions that are new, for who gives them to `remember` later; by default they are remembered here.
+        """
         releases = [self._release(line) for line in lines]
-        self._check_revisions(plugin_id, lines, releases)
+        now = self._check_revisions(plugin_id, lines, releases)
+        if now is not None:
+            (seen or self._remember_one)(plugin_id, now)
         return [self._info(line, release, blocks) for line, release in zip(lines, releases, strict=True)]
 
     def _lines(self, view: TrustedView, plugin_id: str) -> list[IndexLine]:
@@ -204,16 +221,15 @@ class Reader:
 
     def _check_revisions(
         self, plugin_id: str, lines: list[IndexLine], releases: list[Release | RegistryError | None]
-    ) -> None:
-        """Refuse releases that are older than those seen before; remember the newest.
+    ) -> Revisions | None:
+        """Refuse releases that are older than those seen before; give the newest if any is new.
 
         Raises:
             RollbackError: lower, gone, or equal with other content.
         """
         from registry_client.jsontext import payload_digest_of  # noqa: PLC0415
 
-        store = self._session.store
-        seen = store.read_revisions(plugin_id)
+        seen = self._session.store.read_revisions(plugin_id)
         now = dict(seen)
         for line, release in zip(lines, releases, strict=True):
             known = seen.get(line.version)
@@ -228,8 +244,22 @@ class Reader:
                 )
             if release is not None:
                 now[line.version] = have
-        if now != seen:
-            with store.locked(self._session.settings.timeout):
+        return now if now != seen else None
+
+    def _remember_one(self, plugin_id: str, now: Revisions) -> None:
+        self.remember({plugin_id: now})
+
+    def remember(self, found: Mapping[str, Revisions]) -> None:
+        """Remember the highest revisions seen of releases, by plugin and version, under one lock.
+
+        Raises:
+            ConfigError: they cannot be written.
+        """
+        store = self._session.store
+        if not found:
+            return
+        with store.locked(self._session.settings.timeout):
+            for plugin_id, now in found.items():
                 merged = store.read_revisions(plugin_id)
                 newest = {v: max(now.get(v, (0, "")), merged.get(v, (0, ""))) for v in {**now, **merged}}
                 store.write_revisions(plugin_id, newest)

@@ -242,7 +242,11 @@ class Session:
         self._adopt(view, None)
         self._not_before = self.settings.clock().timestamp() + max(_BACKOFF, failed.retry_after)
         self._remember(view, not_before=self._not_before)
-        warning = f"{cause}; using what was verified before, valid until {view.expires:%Y-%m-%d %H:%M} UTC"
+        more = failed.hosts - 1
+        others = f" (and {more} other host{'s' if more > 1 else ''})" if more else ""
+        warning = (
+            f"{cause}{others}; using what was verified before, valid until {view.expires:%Y-%m-%d %H:%M} UTC"
+        )
         self.settings.on_warning(warning)
         return Refreshed(None, warning)
 

@@ -345,6 +345,23 @@ def test_a_damaged_pack_is_made_up_for(
     assert all(b"Evil" not in m.data for m in again.manifests().values() if not isinstance(m, RegistryError))
 
 
+@pytest.mark.parametrize("damaged", [1, COUNT])
+def test_a_damaged_pack_is_mended(registry: MiniRegistry, server: FaultServer, damaged: int) -> None:
+    """What had to be fetched is cached again, though the pack says that it has it; or it would be fetched each time."""
+    assert whole(reader(registry, server).manifests())
+    path = reader(registry, server).session.store.cache / "pack"
+    data = path.read_bytes()
+    for number in range(damaged):
+        name = f'"id": "acme-{number}"'.encode()
+        assert name in data
+        data = data.replace(name, name.replace(b"acme", b"evil"))
+    path.write_bytes(data)
+    assert whole(reader(registry, server).manifests())
+    server.reset_counters()
+    assert whole(reader(registry, server).manifests())
+    assert server.requests == 0
+
+
 def test_a_pack_that_cannot_be_written_is_no_error(registry: MiniRegistry, server: FaultServer) -> None:
     """It only costs requests."""
     client = reader(registry, server)

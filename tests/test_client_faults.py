@@ -181,6 +181,37 @@ def test_an_unreachable_host(world: World, server: FaultServer) -> None:
             act()
 
 
+def test_where_all_hosts_fail_nobody_is_demoted(
+    world: World, server: FaultServer, mirror: FaultServer
+) -> None:
+    """The own network was down: the warning counts the hosts, and afterwards they are asked in the usual order."""
+    client = world.client(url=server.url, mirrors=(mirror.url,), ttl=0)
+    client.refresh()
+    for host in (server, mirror):
+        host.fail(EVERY_PATH, Fault(status=500))
+    assert client.refresh().source is None
+    hosts = len(client.session.hosts())
+    assert (
+        f"(and {hosts - 1} other host{'s' if hosts > 2 else ''}); using what was verified"
+        in world.warnings[-1]
+    )
+    assert client.session.health().marks == {}
+    for host in (server, mirror):
+        host.heal()
+    assert client.refresh().source == server.url
+
+
+def test_a_refresh_offline_after_a_search(world: World, server: FaultServer) -> None:
+    """Nothing was resolved yet, so the blocks were never had: last-good state stays in use, and still nothing is resolved."""
+    client = alone(world, server)
+    client.search()
+    server.close()
+    assert client.refresh().source is None
+    assert "the blocks are not known, so nothing can be resolved" in world.warnings[-1]
+    with pytest.raises(FetchError):
+        newest(client)
+
+
 def test_mirrors_are_tried_in_order(world: World, server: FaultServer, mirror: FaultServer) -> None:
     """The configured URL first; then mirrors; a mirror that works is enough."""
     client = world.client(url=server.url, mirrors=(mirror.url,))

@@ -159,6 +159,14 @@ class TestRest:
         assert (A in health.gave_file(A).marks) == kept
         assert health.gave_file(B) is health
 
+    def test_where_all_failed_nobody_is_marked(self) -> None:
+        """It was this machine's network: each mark is what it was before the call; but who asked to be left alone is."""
+        before = failing(Health(), B, at=NOW - 5000)
+        after = failing(failing(failing(before, A), B), C, trouble=Trouble.BUSY, retry_after=900.0)
+        forgiven = after.forgiven(before, NOW)
+        assert forgiven.marks == {B: before.marks[B], C: after.marks[C]}
+        assert before.forgiven(before, NOW) is before
+
     def test_what_is_known_already_is_no_news(self) -> None:
         """So nothing is written for it."""
         health = Health().gave_metadata(A)

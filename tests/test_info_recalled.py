@@ -436,6 +436,29 @@ def test_state_that_changes_meanwhile_is_not_remembered(
     assert _memories(bench) == []
 
 
+def test_state_that_changes_at_the_last_moment_is_not_remembered(
+    bench: Bench, registry: MiniRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process refreshes just when the look-up is about to be remembered."""
+    digest = recall.basis_of
+    known: list[str] = []
+
+    def slow(store: Store, plugin_id: str, wishes: Any) -> bytes:
+        known.append(plugin_id)
+        if len(known) == 2:  # the first was to see whether it is remembered already
+            registry.block("notes", ">=0", "disable", "steals cookies")
+            registry.write()
+            subprocess.run([*bench.command, "refresh"], env=bench.environ(), check=True, capture_output=True)
+        return digest(store, plugin_id, wishes)
+
+    assert bench.run("refresh").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(info, "basis_of", slow)
+        assert bench.run("info", "notes").code == 0
+    assert len(known) == 2
+    assert bench.run("info", "notes").code == 7
+
+
 def test_verbose_is_always_looked_up(bench: Bench, looked_up: list[str]) -> None:
     """`--verbose` says what the network was used for, and keyids in full."""
     for _ in range(2):

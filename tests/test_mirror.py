@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -261,6 +262,34 @@ def test_a_run_that_goes_on_is_not_joined(kept: Kept, tmp_path: Path) -> None:
     folder = tmp_path / "mirror"
     with Folder(folder, 0).exclusive(1), pytest.raises(PublishError, match="another run writes"):
         mirror(folder, kept.folder)
+
+
+def test_a_run_that_waits_says_so(kept: Kept, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Five minutes of silence look like a fault."""
+    folder = tmp_path / "mirror"
+    arguments = ["registry", "mirror", str(folder), "--from", str(kept.folder), "--wait", "0"]
+    with Folder(folder, 0).exclusive(1):
+        assert main(arguments) == 9
+    assert "waiting for it" in capsys.readouterr().err
+    assert main(arguments) == 0
+    assert "waiting" not in capsys.readouterr().err
+
+
+def test_a_mirror_that_would_be_committed(
+    kept: Kept, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder inside a checkout is warned of, unless Git ignores it; one beside it is not, nor one without Git."""
+
+    def warned(folder: Path) -> bool:
+        assert main(["registry", "mirror", str(folder), "--from", str(kept.folder)]) == 0
+        return "would commit it; take a folder beside it" in capsys.readouterr().err
+
+    assert not warned(kept.folder / "_site")
+    subprocess.run(["git", "init", "--quiet", str(kept.folder)], check=True)
+    assert warned(kept.folder / "_site")
+    assert not warned(tmp_path / "beside")
+    (kept.folder / ".gitignore").write_text("/_site/\n")
+    assert not warned(kept.folder / "_site")
 
 
 def test_a_dry_run_writes_nothing(kept: Kept, tmp_path: Path) -> None:

@@ -361,8 +361,17 @@ def test_a_run_that_was_killed(s3: S3, bucket: str, kept: Kept) -> None:
     killed = place(s3, bucket).exclusive(kept_version(kept))
     killed.__enter__()
     publish(kept, "1.1.0")
+    said: list[str] = []
+    waiting = open_bucket(
+        Bucket("s3", bucket, PREFIX),
+        s3.url,
+        wait=60,
+        clock=Time().clock,
+        on_wait=lambda: said.append("waits"),
+    )
     with pytest.raises(PublishError, match="another run writes this mirror"):
-        run(place(s3, bucket, wait=60), kept.folder, kept.now)
+        run(waiting, kept.folder, kept.now)
+    assert said == ["waits"]
     assert run(place(s3, bucket, wait=300), kept.folder, kept.now).written
 
 
@@ -412,6 +421,24 @@ def test_a_run_that_lost_the_right_deletes_nothing(s3: S3, bucket: str, kept: Ke
     with pytest.raises(PublishError, match="another run took over"):
         run(place(s3, bucket), halted.folder, kept.now)
     assert "schema/extra.json" in keys(s3, bucket)
+
+
+def test_the_right_is_kept_while_a_mirror_is_read(s3: S3, bucket: str, kept: Kept) -> None:
+    """Without a state everything is read: on a large mirror that takes longer than a lease lasts."""
+    run(place(s3, bucket), kept.folder, kept.now)
+    place(s3, bucket).delete([STATE])
+    time = Time()
+
+    def slow(request: Request) -> None:
+        time.seconds += 20 * (request.method == "GET" and OWN not in request.path)
+
+    s3.fault = slow
+    s3.requests.clear()
+    slow_one = open_bucket(Bucket("s3", bucket, PREFIX), s3.url, wait=300, clock=time.clock)
+    assert run(slow_one, kept.folder, kept.now).written == ()
+    assert time.seconds > 360
+    renewed = [path for path in s3.puts() if path.endswith(LEASE)]
+    assert len(renewed) > 5  # taken, tried twice in vain, let go of, and once after that last long wait
 
 
 def test_a_lease_that_cannot_be_written(s3: S3, bucket: str, kept: Kept) -> None:

@@ -335,6 +335,23 @@ class TestSet:
         kept.register()
         assert kept.audit().findings == ()
 
+    def test_what_stands_so_already_is_not_signed_again(self, kept: Kept) -> None:
+        """The result says what has changed, and the policy as it then is."""
+        for expected in (["mirrors", "catalogueMinutes"], []):
+            with kept.edit("targets") as desk:
+                now, changed = policy.set_policy(
+                    desk,
+                    {
+                        "mirrors": ["https://m.example"],
+                        "catalogueMinutes": 60,
+                        "name": desk.authority.policy.name,
+                    },
+                )
+            assert (changed, now.mirrors) == (expected, ("https://m.example",))
+            assert bool(desk.tree.changes) == bool(expected)
+        kept.register()
+        assert kept.audit().findings == ()
+
 
 class TestNothingIsSignedOnTopOfForgeries:
     """Maintainers work in a clone that others push to: what stands there is verified first."""

@@ -167,6 +167,7 @@ SUCCESSES: list[tuple[str, ...]] = [
     ("registry", "policy", "revoke-key", "{dir}", "acme", "{keyid}", "--reason", "stolen", *KEY),
     ("registry", "policy", "set", "{dir}", "--name", "Ours", "--mirror", "https://m.example", *KEY),
     ("registry", "policy", "set", "{dir}", "--no-mirrors", "--no-artifacts-in-tree", *KEY),
+    ("registry", "policy", "set", "{dir}", "--catalogue-minutes", "60", *KEY),
     ("registry", "policy", "block", "{dir}", "calendar", "--reason", "a flaw", "--key", "{blocks}"),
 ]
 WARNING = "warning: no --root-digest was given, so the root of trust on the remote is believed\n"
@@ -267,6 +268,12 @@ FAILURES: list[tuple[tuple[str, ...], int, str, str]] = [
     (("registry", "policy", "change-publisher", "{dir}", "x", "--name", "X", *KEY), 7, "NotFound", "'x'"),
     (("registry", "policy", "retire-key", "{dir}", "acme", "zz", *KEY), 7, "NotFound", "'zz'"),
     (("registry", "policy", "set", "{dir}", *KEY), 3, "Config", "nothing to change"),
+    (
+        ("registry", "policy", "set", "{dir}", "--no-mirrors", "--mirror", "https://m.example", *KEY),
+        2,
+        "Usage",
+        "exclude each other",
+    ),
     (("registry", "policy", "unblock", "{dir}", "calendar", "--key", "{blocks}"), 7, "NotFound", "no block"),
     (
         (
@@ -512,6 +519,19 @@ def test_without_its_extra_it_says_which_to_install(bench: Bench, arguments: lis
     assert not (bench.source / "new-keys").exists()
     run = subprocess.run([*command, "--json"], env=bench.environ, text=True, capture_output=True, check=False)
     assert json.loads(run.stdout)["error"]["hint"] == "pip install 'plugin-registry[publisher]'"
+
+
+def test_a_change_of_mirrors_shows_all_of_them(bench: Bench) -> None:
+    """The option replaces the list, which is seen in what is printed; a second time nothing changes."""
+    one, two = "https://one.example", "https://two.example"
+    assert "mirrors: none" in bench.run("registry", "policy", "set", "{dir}", "--no-mirrors", *KEY).out
+    both = ("registry", "policy", "set", "{dir}", "--mirror", one, "--mirror", two, *KEY)
+    assert bench.run(*both).out == f"policy: mirrors changed\nmirrors: {one}, {two}\n"
+    again = bench.run(*both)
+    assert again.out == f"policy: stands so already\nmirrors: {one}, {two}\n"
+    assert "Commit" not in again.err
+    run = bench.run("registry", "policy", "set", "{dir}", "--mirror", one, *KEY, "--json")
+    assert (run.json["changedMembers"], run.json["mirrors"]) == (["mirrors"], [one])
 
 
 class TestNewcomer:

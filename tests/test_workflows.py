@@ -569,6 +569,14 @@ def requirements() -> dict[str, Requirement]:
     return {requirement.name.lower().replace("_", "-"): requirement for requirement in found}
 
 
+@pytest.mark.parametrize("extra", ["author", "mirror"])
+def test_an_extra_that_publisher_needs_has_all_of_it(extra: str) -> None:
+    """One name to install: `plugin-registry[mirror]` alone can mirror."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    assert {*extras["publisher"]} < {*extras[extra]}
+
+
 def test_requirements_cover_the_project() -> None:
     """Everything that it needs, and its build backend, in the versions that are tested together: else run `make requirements`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -125,7 +125,7 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     ),
     "registry mirror": (
         "Put what is served on object storage or in a folder.",
-        "publisher registry mirror _site --from .",
+        "publisher registry mirror ../_site --from .",
         "publisher registry mirror s3://acme-plugins/registry --from .",
         "publisher registry mirror s3://acme-plugins \\",
         "  --endpoint https://ACCOUNT.r2.cloudflarestorage.com",

@@ -40,7 +40,9 @@ def mirror(
     endpoint: Annotated[
         str | None,
         typer.Option(
-            "--endpoint", metavar="URL", help="What to ask in place of the cloud's own endpoint (R2, MinIO…)."
+            "--endpoint",
+            metavar="URL",
+            help="What to ask in place of the cloud's own endpoint (R2, MinIO…). Default: AWS_ENDPOINT_URL, if it is set.",
         ),
     ] = None,
     wait: Annotated[
@@ -53,7 +55,7 @@ def mirror(
 
     Wherever it stops, readers find the state before or the new one, and the next run completes it. Of two runs the newer state stays. A
     mirror of another registry, or of a later state, is left alone. Credentials of object storage come from the environment or the
-    machine's role.
+    machine's role. It needs the extra 'mirror'.
     """
     from publisher.maintain.desk import require_registry
     from publisher.mirror.opening import open_place
@@ -62,11 +64,34 @@ def mirror(
     from publisher.tree import DirTree
 
     folder = require_registry(source)
-    place = open_place(target, folder, env.environ(), endpoint=endpoint, wait=wait)
+    place = open_place(target, folder, env.environ(), endpoint=endpoint, wait=wait, on_wait=_say_waiting)
+    _warn_inside(target, folder)
     with _progress() as progress:
         options = Options(env.now(), timedelta(days=grace), dry_run=dry_run, progress=progress)
         done = run(place, Source(DirTree(folder), str(source)), options)
     _tell(done, target, dry_run=dry_run)
+
+
+def _say_waiting() -> None:
+    note("another run writes this mirror; waiting for it")
+
+
+def _warn_inside(target: str, folder: Path) -> None:
+    """Say that a mirror inside a checkout would be committed with it, unless Git ignores it."""
+    from publisher.git import Git, is_work_tree
+    from publisher.mirror.target import parse_target
+
+    there = Path(target).resolve()
+    if parse_target(target) is not None or not there.is_relative_to(folder.resolve()):
+        return
+    git = Git(folder, env.environ())
+    if is_work_tree(folder) and not git.succeeds(
+        "check-ignore", "--quiet", "--", str(there / "registry.json")
+    ):
+        output().warn(
+            f"{target}: stands inside {folder}, where 'git add --all' would commit it; "
+            "take a folder beside it, such as ../_site, or name it in .gitignore"
+        )
 
 
 def _tell(done: Copied, target: str, *, dry_run: bool) -> None:

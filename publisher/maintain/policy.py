@@ -177,7 +177,8 @@ def set_policy(desk: Desk, members: Json) -> tuple[Policy, list[str]]:
     data = dump_json(_valid("policy", {**json.loads(before), **members}, "policy.json"))
     policy = parse_policy(data, "policy.json")
     old, new = (
-        model.model_dump(mode="json", by_alias=True) for model in (parse_policy(before, "policy.json"), policy)
+        model.model_dump(mode="json", by_alias=True)
+        for model in (parse_policy(before, "policy.json"), policy)
     )
     changed = [member for member in members if old[member] != new[member]]
     if changed or desk.waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from publisher.mirror.place import OWN, ConflictError, Tag
+from publisher.mirror.place import OWN, ConflictError, Tag, say_nothing
 from publisher.mirror.served import FILES, FOLDERS
 from publisher.tree import DirTree, write_changes
 from registry_client.bundle import BUNDLE_PATH
@@ -13,8 +13,10 @@ from registry_client.digest import Digest
 from registry_client.errors import ConfigError, PublishError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from filelock import AcquireReturnProxy
 
     from publisher.mirror.kinds import Kind
     from publisher.mirror.place import Hold
@@ -33,18 +35,20 @@ class Folder:
     Args:
         root: the folder; made if missing.
         wait: seconds to wait for another run.
+        on_wait: called once where that begins.
 
     Raises:
         ConfigError: it is a file.
     """
 
-    def __init__(self, root: Path, wait: float) -> None:
+    def __init__(self, root: Path, wait: float, on_wait: Callable[[], object] = say_nothing) -> None:
         if root.exists() and not root.is_dir():
             raise ConfigError(f"{root}: is a file", hint="Give a folder; it is made if it is missing.")
         self.name = str(root)
         self._root = root
         self._tree = DirTree(root)
         self._wait = wait
+        self._on_wait = on_wait
 
     def empty(self) -> bool:
         """Whether there is nothing but what runs remember."""
@@ -56,12 +60,12 @@ class Folder:
     @contextlib.contextmanager
     def exclusive(self, version: int) -> Iterator[Hold]:  # noqa: ARG002  (a run that ends early leaves no claim here)
         """Be the only run on this machine that writes; `Place.exclusive` documents it."""
-        from filelock import FileLock, Timeout  # noqa: PLC0415  (only where something is written)
+        from filelock import Timeout  # noqa: PLC0415  (only where something is written)
 
         lock = self._root / OWN / "lock"
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            held = FileLock(lock).acquire(timeout=self._wait)
+            held = self._acquire(lock)
         except Timeout as e:
             raise PublishError(
                 f"{self.name}: another run writes this mirror", hint="Run it again later."
@@ -73,6 +77,15 @@ class Folder:
             ) from e
         with held:
             yield _Held()
+
+    def _acquire(self, lock: Path) -> AcquireReturnProxy:
+        from filelock import FileLock, Timeout  # noqa: PLC0415
+
+        try:
+            return FileLock(lock).acquire(timeout=0)
+        except Timeout:
+            self._on_wait()
+            return FileLock(lock).acquire(timeout=self._wait)
 
     def list(self) -> dict[str, Tag]:
         """Every file that a run may change, each with its digest as its tag."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from publisher.mirror.kinds import NEVER, Kind
-from publisher.mirror.place import LEASE, ConflictError, Tag
+from publisher.mirror.place import LEASE, ConflictError, Tag, say_nothing
 from registry_client.errors import ConfigError, PublishError, RegistryError
 from registry_client.jsontext import KIB
 
@@ -110,7 +110,9 @@ class Held:
 
 
 @contextlib.contextmanager
-def held(place: Place, version: int, wait: float, clock: Clock) -> Iterator[Held]:
+def held(
+    place: Place, version: int, wait: float, clock: Clock, on_wait: Callable[[], object] = say_nothing
+) -> Iterator[Held]:
     """Take the right to write, and let go of it at the end.
 
     Args:
@@ -118,12 +120,13 @@ def held(place: Place, version: int, wait: float, clock: Clock) -> Iterator[Held
         version: the timestamp's version of what will be written.
         wait: seconds to wait for another run.
         clock: how time passes.
+        on_wait: called once where that wait begins.
 
     Raises:
         PublishError: another run goes on holding it.
         ConfigError: a later state was begun here already, or the store ignores the conditions of writes.
     """
-    mine = _take(place, version, wait, clock)
+    mine = _take(place, version, wait, clock, on_wait)
     try:
         _refuse_ignorant(place, mine)
         yield mine
@@ -141,9 +144,9 @@ def _let_go(mine: Held, clock: Clock) -> None:
             mine.let_go()
 
 
-def _take(place: Place, version: int, wait: float, clock: Clock) -> Held:
+def _take(place: Place, version: int, wait: float, clock: Clock, on_wait: Callable[[], object]) -> Held:
     run = secrets.token_hex(16)
-    began, changed, last = clock.monotonic(), clock.monotonic(), None
+    began, changed, last, waited = clock.monotonic(), clock.monotonic(), None, 0
     while True:
         found = place.read(LEASE, _LIMIT)
         now = clock.monotonic()
@@ -165,6 +168,9 @@ def _take(place: Place, version: int, wait: float, clock: Clock) -> Held:
                 f"{place.name}: another run writes this mirror",
                 hint=f"Run it again later. One that was killed is waited for at most {LEASE_SECONDS:.0f} seconds: --wait.",
             )
+        if waited == 0:
+            on_wait()
+        waited += 1
         clock.sleep(_LOOK_AGAIN)
 
 

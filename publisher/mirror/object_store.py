@@ -12,12 +12,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from publisher.mirror.lease import LEASE_SECONDS, Clock, held
-from publisher.mirror.place import OWN, ConflictError, Tag
+from publisher.mirror.place import OWN, ConflictError, Tag, say_nothing
 from registry_client.errors import ConfigError, PublishError
 from registry_client.jsontext import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from publisher.mirror.kinds import Kind
@@ -61,7 +61,12 @@ _ELSE = "Run it again; it completes what is missing."
 
 
 def open_bucket(
-    bucket: Bucket, endpoint: str | None, *, wait: float, clock: Clock | None = None
+    bucket: Bucket,
+    endpoint: str | None,
+    *,
+    wait: float,
+    clock: Clock | None = None,
+    on_wait: Callable[[], object] = say_nothing,
 ) -> ObjectPlace:
     """The place that a target names.
 
@@ -70,6 +75,7 @@ def open_bucket(
         endpoint: what is asked in place of the cloud's own endpoint; checked before (`target.endpoint_of`).
         wait: seconds to wait for another run.
         clock: how time passes.
+        on_wait: called once where that wait begins.
 
     Raises:
         ConfigError: the library is missing, or cannot use what is configured.
@@ -96,7 +102,7 @@ def open_bucket(
                 retry_config={"max_retries": _RETRIES, "retry_timeout": timeout},
             )
 
-    return ObjectPlace(bucket.url, store(_QUICK), store(_LONG), wait, clock or Clock())
+    return ObjectPlace(bucket.url, store(_QUICK), store(_LONG), wait, clock or Clock(), on_wait)
 
 
 class ObjectPlace:
@@ -108,18 +114,28 @@ class ObjectPlace:
         patient: the same with time for large files, which are all immutable: written late, they do no harm.
         wait: seconds to wait for another run.
         clock: how time passes.
+        on_wait: called once where that wait begins.
     """
 
-    def __init__(self, name: str, quick: Any, patient: Any, wait: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        quick: Any,
+        patient: Any,
+        wait: float,
+        clock: Clock,
+        on_wait: Callable[[], object] = say_nothing,
+    ) -> None:
         self.name = name
         self._quick = quick
         self._patient = patient
         self._wait = wait
         self._clock = clock
+        self._on_wait = on_wait
 
     def exclusive(self, version: int) -> AbstractContextManager[Hold]:
         """Hold the lease; `Place.exclusive` documents it."""
-        return held(self, version, self._wait, self._clock)
+        return held(self, version, self._wait, self._clock, self._on_wait)
 
     def empty(self) -> bool:
         """Whether there is nothing but what runs remember."""

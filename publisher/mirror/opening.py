@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from publisher.mirror.folder import Folder
 from publisher.mirror.object_store import open_bucket
+from publisher.mirror.place import say_nothing
 from publisher.mirror.served import FOLDERS
 from publisher.mirror.target import check_settings, endpoint_of, parse_target
 from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from publisher.mirror.place import Place
 
@@ -21,7 +22,13 @@ WAIT = 300.0
 
 
 def open_place(
-    target: str, source: Path, environ: Mapping[str, str], *, endpoint: str | None = None, wait: float = WAIT
+    target: str,
+    source: Path,
+    environ: Mapping[str, str],
+    *,
+    endpoint: str | None = None,
+    wait: float = WAIT,
+    on_wait: Callable[[], object] = say_nothing,
 ) -> Place:
     """The place that a target names.
 
@@ -31,6 +38,7 @@ def open_place(
         environ: the environment.
         endpoint: what is asked in place of the cloud's own endpoint.
         wait: seconds to wait for another run.
+        on_wait: called once where that begins.
 
     Raises:
         ConfigError: the target cannot be one, or its library is missing.
@@ -38,14 +46,14 @@ def open_place(
     bucket = parse_target(target)
     if bucket is not None:
         check_settings(bucket, environ)
-        return open_bucket(bucket, endpoint_of(bucket, endpoint, environ), wait=wait)
+        return open_bucket(bucket, endpoint_of(bucket, endpoint, environ), wait=wait, on_wait=on_wait)
     if endpoint is not None:
         raise ConfigError(
             "--endpoint is for object storage", hint="Give s3://BUCKET/PREFIX, or leave it out."
         )
     folder = Path(target)
     _refuse_overlap(folder, source)
-    return Folder(folder, wait)
+    return Folder(folder, wait, on_wait)
 
 
 def _refuse_overlap(folder: Path, source: Path) -> None:

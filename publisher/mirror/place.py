@@ -19,6 +19,10 @@ STATE = f"{OWN}/state.json.gz"
 LEASE = f"{OWN}/lease.json"
 
 
+def say_nothing() -> None:
+    """For runs of which nobody needs to know that they wait."""
+
+
 class Tag(NamedTuple):
     """Which bytes stand at a path, in the place's own terms: two equal tags, the same bytes.
 

@@ -146,7 +146,7 @@ def mirror(place: Place, source: Source, options: Options) -> Copied:
     with place.exclusive(source.timestamp) as hold:
         _refuse_other(place, source)  # again: now nobody changes it
         run = _Run(place, source, options)
-        plan = run.plan()
+        plan = run.plan(hold)
         try:
             run.write(plan, hold)
         finally:
@@ -202,15 +202,16 @@ class _Run:
         self._there: dict[str, Known] = {}
         self._state: tuple[bytes, Tag] | None = None
 
-    def plan(self) -> Plan:
-        """Look at what is there, and compare."""
+    def plan(self, hold: Hold | None = None) -> Plan:
+        """Look at what is there, and compare. That takes long where nothing is remembered of it: the right is kept meanwhile."""
         self._state = self._place.read(STATE, STATE_LIMIT)
         remembered = parse_state(self._state[0]) if self._state else None
         self._there = present(self._place.list(), remembered or {})
-        self._look(p for p, known in self._there.items() if known.digest is None and p in self._source.files)
+        unknown = [p for p, known in self._there.items() if known.digest is None and p in self._source.files]
+        self._look(unknown, hold)
         return build_plan(self._source.files, self._there, self._options.now, self._options.grace)
 
-    def _look(self, paths: Iterable[str]) -> None:
+    def _look(self, paths: Iterable[str], hold: Hold | None) -> None:
         """Find out what stands at paths of which nothing is remembered."""
         unknown = []
         for path in paths:
@@ -228,6 +229,8 @@ class _Run:
             some = [path for path in unknown if kind_of(path).parallel == parallel]
             with ThreadPoolExecutor(parallel) as pool:
                 for path, known in zip(some, pool.map(look, some), strict=True):
+                    if hold is not None:
+                        hold.keep()
                     if known.digest is None:
                         del self._there[path]  # gone since it was listed
                     else:

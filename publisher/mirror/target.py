@@ -28,6 +28,7 @@ _SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
 _PREFIX = re.compile(r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*")
+_LIKE_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # two characters at least: 'C:' is a drive
 _FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
 
 
@@ -57,6 +58,7 @@ def parse_target(text: str) -> Bucket | None:
         ConfigError: a URL of another form. What it holds of secrets is not repeated.
     """
     if "://" not in text:
+        _refuse_slip(text)
         return None
     scheme, _, rest = text.partition("://")
     if scheme not in SCHEMES:
@@ -91,6 +93,16 @@ def check_settings(bucket: Bucket, environ: Mapping[str, str]) -> None:
             raise ConfigError(
                 f"{name} holds a line break or another control character", hint="Set it to the value alone."
             )
+
+
+def _refuse_slip(text: str) -> None:
+    """Refuse what is no URL and looks like one: `s3:/bucket` would become a folder, and a mirror that nobody reads."""
+    found = _LIKE_SCHEME.match(text)
+    if found:
+        raise ConfigError(
+            f"{found[0][:20]} begins like a URL, and is none of a place for a mirror",
+            hint=f"Give {_FORMS}; a folder of such a name as ./NAME.",
+        )
 
 
 def endpoint_of(bucket: Bucket, given: str | None, environ: Mapping[str, str]) -> str | None:

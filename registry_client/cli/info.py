@@ -53,11 +53,12 @@ def run_info(state: State, spec: str) -> None:
     }
     # What was warned of until here is the state of things, such as a clock that is behind: it is found anew each time.
     if source is not None and wishes is not None and not state.output.warnings:
+        basis = basis_of(source.store, plugin_id, wishes)  # before looking whether it is still the same state
         view = source.view()
         steady = view is not None and view.checked_at == checked_at == session.checked_at
         if steady and wishes == _wishes(state, source, spec):
             found = {"warnings": list(choice.warnings), "document": document}
-            remember(source.store, wishes, basis_of(source.store, plugin_id, wishes), time.time(), found)
+            remember(source.store, wishes, basis, time.time(), found)
     _show(state.output, choice.warnings, document, _lines(document, state.output))
     state.used(client)
 
