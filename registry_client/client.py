@@ -71,7 +71,7 @@ class RegistryClient:
         host: for which host versions are chosen; by default a stable one with this machine's installation id.
         allow_dev_keys: accept development keys, whose private halves anyone can read.
         ttl: seconds within which a host is not asked again.
-        timeout: total seconds for the network of one call.
+        timeout: total seconds for the network of one call; `manifests` takes them for each file, 64 at once, where hosts do not answer.
         download_timeout: the same for artifacts.
         clock: the time, UTC.
         on_warning: called with what an owner should know, such as a stale index.

@@ -6,6 +6,7 @@ Pure but for the functions that read a folder. What is here was verified by `reg
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -35,6 +36,7 @@ What the snapshot says counts; this only says what is worth asking for."""
 
 ROLES = ("root", "timestamp", "snapshot", "targets", "blocks", "registrar")
 _DELEGATED = ("blocks", "registrar")
+_OF_INDEX = re.compile(r"index/[01]{1,9}\.json")
 _HINTED = ("snapshot", "targets", "blocks", "registrar")
 _MAX_VERSION = 2**53
 _MAX_EXPIRY_DAYS = 3660
@@ -126,8 +128,8 @@ class TrustedView:
 
     @cached_property
     def index(self) -> frozenset[str]:
-        """The path of every shard and directory of the index that is a TUF target."""
-        return frozenset(path for path in self._targets["registrar"].targets if path.startswith("index/"))
+        """The path of every shard and directory of the index that is a TUF target, and of nothing else that is below `index/`."""
+        return frozenset(filter(_OF_INDEX.fullmatch, self._targets["registrar"].targets))
 
     @cached_property
     def publishers(self) -> frozenset[str]:

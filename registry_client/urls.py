@@ -65,7 +65,8 @@ def check_base_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets or a port that are none
+        url.encode()  # arguments that are no UTF-8 hold lone surrogates
+    except ValueError:  # brackets or a port that are none, or no text
         known = False
     if not known:
         raise ConfigError(

@@ -305,7 +305,7 @@ class TestCommand:
                 [f"{url}/", *root],
             ):
                 assert main(["registry", "audit", *arguments]) == 0
-                assert "sound; 1 plugins, 2 versions, 0 findings" in capsys.readouterr().out
+                assert "sound; 1 plugin, 2 versions, 0 findings" in capsys.readouterr().out
                 assert main(["registry", "audit", *arguments, "--json"]) == 0
                 told = json.loads(capsys.readouterr().out)
                 assert (told["sound"], told["findings"]) == (True, [])

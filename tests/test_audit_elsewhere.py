@@ -462,7 +462,7 @@ class TestQuarantine:
         marks = tmp_path / "bad.json"
         code, out, _ = place.audit("--artifacts", "--quarantine-file", str(marks))
         assert (code, marks.read_bytes().strip()) == (0, b"[]")
-        assert "sound; 1 plugins, 1 versions, 0 findings" in out
+        assert "sound; 1 plugin, 1 version, 0 findings" in out
         assert parse_marks(marks.read_bytes(), "bad.json") == ()
 
     def test_a_host_that_is_down(self, place: Place) -> None:
@@ -686,7 +686,7 @@ class TestIssue:
             assert document["sound"] is sound
             assert "issues are switched off" in document["issueError"]["message"]
         else:
-            assert f"{'sound' if sound else 'not sound'}; 1 plugins" in out
+            assert f"{'sound' if sound else 'not sound'}; 1 plugin" in out
             assert "error: acme/registry: issues are switched off" in err
             assert "hint: Switch issues on" in err
 
@@ -783,7 +783,7 @@ class TestReports:
         ):
             assert place.audit(*arguments, **environ)[0] == 11
             text = (tmp_path / name).read_text()
-            assert "**not sound**; 1 plugins, 1 versions" in text
+            assert "**not sound**; 1 plugin, 1 version" in text
             assert "| error | `registry.json` |" in text
 
 

@@ -273,9 +273,9 @@ class TestCatalogue:
         assert (patient.folder / "registry.json").read_bytes() == before
         assert found(patient) == []
         patient.pass_time(minutes=120)
-        assert [f.level for f in found(patient, "registry.json", "1 lines have waited")] == [Level.WARNING]
+        assert [f.level for f in found(patient, "registry.json", "1 line waited")] == [Level.WARNING]
         patient.pass_time(hours=24)
-        assert [f.level for f in found(patient, "registry.json", "1 lines have waited")] == [Level.ERROR]
+        assert [f.level for f in found(patient, "registry.json", "1 line waited")] == [Level.ERROR]
         patient.register()
         assert found(patient) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,6 +62,10 @@ def test_additions_wait(history: History) -> None:
     run = history.register()
     assert run is not None
     assert "registry.json" not in run.changes
+    assert run.to_json()["waiting"] == sorted([CALENDAR, CHAT])
+    assert "2 plugins as before; what was added waits until" in run.waits
+    assert run.waits_until is not None
+    assert timedelta(minutes=58) < run.waits_until - history.world.now <= timedelta(minutes=60)
     assert _shown(history) == {CALENDAR: "1.1.0", MAP: "1.1.0"}
     assert [info.line.version for info in history.world.client().versions(CALENDAR)] == ["1.1.0", "1.2.0"]
     assert _found(history) == []
@@ -68,7 +73,9 @@ def test_additions_wait(history: History) -> None:
     history.register()
     assert _shown(history) == {CALENDAR: "1.1.0", MAP: "1.1.0"}
     history.world.tick(minutes=2)
-    assert history.register() is not None
+    last = history.register()
+    assert last is not None
+    assert (last.waiting, last.waits_until, last.waits) == ((), None, "")
     assert _shown(history) == {CALENDAR: "1.2.0", MAP: "1.1.0", CHAT: "1.1.0"}
     assert _found(history) == []
 

@@ -175,8 +175,13 @@ class TestOrigins:
         assert caught.value.hint
 
     def test_malformed_base_urls_are_errors(self) -> None:
-        """Brackets and ports that are none are no traceback."""
-        for url in ("https://[bad/", "https://x.example:port/", "https://x.example:99999/"):
+        """Brackets and ports that are none are no traceback, nor are arguments that are not UTF-8."""
+        for url in (
+            "https://[bad/",
+            "https://x.example:port/",
+            "https://x.example:99999/",
+            "https://x.example/\udcff",
+        ):
             with pytest.raises(ConfigError, match="is not a registry URL"):
                 check_base_url(url)
 

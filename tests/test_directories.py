@@ -262,6 +262,21 @@ def test_what_is_signed_as_too_large_is_not_read(world: World, server: FaultServ
     assert path not in server.paths
 
 
+def test_only_what_can_be_of_the_index_is_asked_for_ahead(world: World, server: FaultServer) -> None:
+    """A stolen online key does not make those who want all plugins ask for thousands of files of its choice."""
+    thief = Thief(world)
+    others = [f"index/{name}.json" for name in ("../policy", "x", "0123", "0" * 10, f"{TOP}/{FULL}", "")]
+    with thief.repository.edit_targets("registrar") as role:
+        for path in others:
+            add_target(role, path, b"other")
+    for name, data in thief.files().items():
+        (world.folder / name).write_bytes(data)
+    found = world.client(url=server.url).manifests()
+    assert set(found) == {"acme-calendar", "acme-notes"}
+    assert not any(isinstance(manifest, RegistryError) for manifest in found.values())
+    assert not [path for path in server.paths if Digest.of(b"other").hex in path]
+
+
 def test_a_directory_named_as_a_shard_of_another_is_refused(world: World) -> None:
     """Its bytes are signed, and its digest is right; it is no shard for that."""
     files = world.snapshot()

@@ -460,7 +460,9 @@ def test_options_do_not_override_a_project(project: HostBench, options: tuple[st
     """What plugins.toml states is not passed over in silence: the option is refused, with the way out."""
     run = project.run(*options, "install")
     assert run.code == 3
-    assert f"{options[0]}: says nothing to a project" in run.err
+    assert f"{options[0]}: cannot be given for a project: what " in run.err
+    assert "plugins.toml says counts" in run.err
+    assert "leave the project's folder" in run.err
     assert "plugins.toml" in run.err
 
 

@@ -268,6 +268,9 @@ FAILURES: list[tuple[tuple[str, ...], int, str, str]] = [
     (("registry", "policy", "change-publisher", "{dir}", "x", "--name", "X", *KEY), 7, "NotFound", "'x'"),
     (("registry", "policy", "retire-key", "{dir}", "acme", "zz", *KEY), 7, "NotFound", "'zz'"),
     (("registry", "policy", "set", "{dir}", *KEY), 3, "Config", "nothing to change"),
+    (("registry", "register", "{dir}", "--key", "{online}", "--gather", "5"), 3, "Config", "--gather"),
+    (("registry", "register", "{dir}", "--key", "{online}", "--jobs", "0"), 2, "Usage", "--jobs"),
+    (("registry", "audit", "{dir}", "--jobs", "0"), 2, "Usage", "--jobs"),
     (
         ("registry", "policy", "set", "{dir}", "--no-mirrors", "--mirror", "https://m.example", *KEY),
         2,

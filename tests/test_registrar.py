@@ -528,13 +528,15 @@ def test_a_revoked_key_quarantines_until_it_is_signed_again(world: World) -> Non
     fresh = ed25519("acme-2")
     world.add_key("acme", fresh)
     world.revoke_key("acme", ACME)
-    world.register()
+    (line,) = world.register().quarantines
+    assert line.startswith("acme-calendar 1.0.0: quarantined (signature): ")
     with pytest.raises(YankedError, match="quarantined"):
         client.manifest("acme-calendar", "1.0.0")
     assert client.search() == []
     again = dump_json(sign_document(parse_json(original, limit=10**6, where=""), [fresh]))
     run = world.register([Submission("again", "acme-calendar", "1.0.0", manifest=again)])
     assert [outcome.result for outcome in run.outcomes] == [Result.SIGNED]
+    assert run.quarantines == ("acme-calendar 1.0.0: verifies again, quarantine lifted",)
     back = client.manifest("acme-calendar", "1.0.0")
     assert back.data == again
     assert back.payload_digest == pinned

@@ -24,6 +24,7 @@ from publisher.cli.main import main
 from publisher.destination import open_destination
 from publisher.git import Git, GitTree, Remote
 from publisher.registrar import admit
+from publisher.registrar import remote as remote_module
 from publisher.registrar.remote import register_remote
 from publisher.registrar.submission import MAX_IN_TREE, Result
 from publisher.tree import MemoryTree, Tree
@@ -618,6 +619,16 @@ def test_from_scratch_by_the_command(
     assert hosted.main() == after
 
 
+def test_a_dry_run_waits_for_nothing(hosted: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It changes nothing, so that there is nothing to gather for."""
+    waited: list[float] = []
+    monkeypatch.setattr(remote_module, "wait_for_more", lambda *arguments: waited.append(arguments[-1]))
+    assert command(hosted, monkeypatch, "--gather", "60", "--dry-run") == 0
+    assert waited == []
+    assert command(hosted, monkeypatch, "--gather", "60") == 0
+    assert waited == [60]
+
+
 HOSTILE = "<img src=x>|@acme #1 [a](https://evil.example) `x`\n\n# Big\n::error::x\x1b[31m\u202e"
 
 
@@ -642,7 +653,7 @@ def test_the_job_summary(
     text = summary.read_text(encoding="utf-8")
     lines = text.splitlines()
     assert lines[0] == "### Register acme-good 1.0.0"
-    assert "1 versions in the index" in text
+    assert "1 version in the index" in text
     rows = [line for line in lines if line.startswith("|")]
     assert rows[:2] == ["| version | result | why | way out |", "| --- | --- | --- | --- |"]
     assert len(rows) == 6

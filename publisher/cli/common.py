@@ -68,14 +68,15 @@ RootDigestOption = Annotated[
         help="What metadata/1.root.json must be: sha256:<hex>.",
     ),
 ]
+ALL_CORES = 0
+"""What `jobs` is where the option is absent."""
 JobsOption = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--jobs",
         metavar="N",
-        min=0,
+        min=1,
         help="How many processes verify, where there is much to verify. Default: one on each core.",
-        show_default=False,
     ),
 ]
 IssueOption = Annotated[

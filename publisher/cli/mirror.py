@@ -11,6 +11,7 @@ import typer
 
 from publisher.cli import env
 from publisher.cli.common import JsonOption, emit, note, output
+from registry_client.cli.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ def mirror(
 
     Wherever it stops, readers find the state before or the new one, and the next run completes it. Of two runs the newer state stays. A
     mirror of another registry, or of a later state, is left alone. Credentials of object storage come from the environment or the
-    machine's role. It needs the extra 'mirror'.
+    machine's role; it needs the extra 'mirror' (pip install 'plugin-registry[mirror]').
     """
     from publisher.maintain.desk import require_registry
     from publisher.mirror.opening import open_place
@@ -109,7 +110,7 @@ def _tell(done: Copied, target: str, *, dry_run: bool) -> None:
             "leaving": done.leaving,
             "bundle": done.bundled,
         },
-        f"{target}: {len(done.written)} files {verb}written, {done.unchanged} unchanged, {len(done.deleted)} {verb}deleted, "
+        f"{target}: {counted(len(done.written), 'file')} {verb}written, {done.unchanged} unchanged, {len(done.deleted)} {verb}deleted, "
         f"{done.leaving} to be deleted later; timestamp {done.timestamp}",
     )
 

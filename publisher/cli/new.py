@@ -11,6 +11,7 @@ import typer
 from publisher.answers import DATABASES, STYLES, TEMPLATES
 from publisher.cli import env
 from publisher.cli.common import JsonOption, emit, note, output
+from registry_client.cli.text import counted
 from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _create(given: dict[str, str | None], folder: Path | None, *, ask: bool) -> 
     target = folder if folder is not None else Path(answers.id)
     written = create(answers, target)
     lines = [
-        f"{target}: a plugin of the template {answers.template}, {len(written)} files",
+        f"{target}: a plugin of the template {answers.template}, {counted(len(written), 'file')}",
         *_next_steps(answers, target),
     ]
     emit(

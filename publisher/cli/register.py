@@ -9,6 +9,7 @@ import typer
 
 from publisher.cli import actions, env
 from publisher.cli.common import (
+    ALL_CORES,
     BranchOption,
     DevKeysOption,
     JobsOption,
@@ -25,6 +26,7 @@ from publisher.cli.common import (
     remote_at,
     warn_unpinned,
 )
+from registry_client.cli.text import counted
 from registry_client.errors import ConfigError, PublishError
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def register(
             "--from-scratch", help="Derive the index anew where nothing that the online key signed verifies."
         ),
     ] = False,
-    jobs: JobsOption = 0,
+    jobs: JobsOption = None,
     quarantine: Annotated[
         Path | None,
         typer.Option(
@@ -87,7 +89,7 @@ def register(
             min=0,
             max=600,
             help="Where something is offered, wait until no more has come for 3 seconds, at most this long: "
-            "a busy registry then commits in batches.",
+            "a busy registry then commits in batches. Only for a Git remote; not waited for with --dry-run.",
         ),
     ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
@@ -119,18 +121,23 @@ def register(
             full=full,
             from_scratch=from_scratch,
             orders=orders,
-            jobs=jobs,
+            jobs=jobs or ALL_CORES,
         )
 
     reporter = _reporter(statuses)
     if is_work_folder(folder):
         if reporter is not None:
             raise ConfigError("--statuses: a folder has no commits to tell", hint="Give a Git remote.")
+        if gather:
+            raise ConfigError(
+                "--gather: nothing is offered to a folder that could be waited for",
+                hint="Give a Git remote, or leave it out.",
+            )
         run = _register_folder(folder, options_for, dry_run=dry_run)
     else:
         warn_unpinned(pinned)
         remote = remote_at(registry)
-        if gather:
+        if gather and not dry_run:
             wait_for_more(remote, env.environ(), gather)
         run = register_remote(
             remote, branch, options_for, env.environ(), env.now, dry_run=dry_run, on_handled=reporter
@@ -206,10 +213,13 @@ def _tell_run(run: Run, *, dry_run: bool) -> None:
                 *([f"  {outcome.error.hint}"] if outcome.error.hint else []),
             ]
     lines += run.quarantines
+    if run.waits:
+        lines.append(run.waits)
     for text in run.notes:
         output().warn(text)
     lines.append(
-        f"{'would change' if dry_run else 'changed'} {len(run.changes)} files; {run.versions} versions in the index"
+        f"{'would change' if dry_run else 'changed'} {counted(len(run.changes), 'file')}; "
+        f"{counted(run.versions, 'version')} in the index"
     )
     actions.write_summary(register_summary(run))
     emit({**run.to_json(), "dryRun": dry_run}, "\n".join(lines))

@@ -26,6 +26,7 @@ from publisher.cli.common import (
     tell_waiting,
     warn_unpinned,
 )
+from registry_client.cli.text import counted
 from registry_client.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def rotate(
     changed = desk.save()
     emit(
         {"role": role, "changedFiles": changed, "staged": desk.waiting},
-        f"{role}: {len(changed)} files changed",
+        f"{role}: {counted(len(changed), 'file')} changed",
     )
     tell_waiting(desk)
     if desk.waiting and compromised:

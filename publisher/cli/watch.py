@@ -10,6 +10,7 @@ import typer
 
 from publisher.cli import actions, env
 from publisher.cli.common import (
+    ALL_CORES,
     BranchOption,
     DevKeysOption,
     IssueOption,
@@ -26,7 +27,7 @@ from publisher.cli.common import (
     warn_unpinned,
 )
 from registry_client.cli.output import error_json
-from registry_client.cli.text import clean
+from registry_client.cli.text import clean, counted
 from registry_client.errors import (
     ConfigError,
     DocumentError,
@@ -84,7 +85,7 @@ def audit(
             show_default=False,
         ),
     ] = None,
-    jobs: JobsOption = 0,
+    jobs: JobsOption = None,
     issue: IssueOption = None,
     summary: SummaryOption = None,
     allow_dev_keys: DevKeysOption = False,
@@ -101,7 +102,7 @@ def audit(
     board = _Board.at(issue)
     tree, pinned, allowed = _audited(registry, root, parse_digest(root_digest), allow_dev_keys)
     remote = "://" in registry
-    report = run(tree, pinned, env.now(), allow_dev_keys=allowed, complete=not remote, jobs=jobs)
+    report = run(tree, pinned, env.now(), allow_dev_keys=allowed, complete=not remote, jobs=jobs or ALL_CORES)
     found = Elsewhere()
     if artifacts or links:
         note("looking at what is elsewhere: this may take a while")
@@ -163,7 +164,8 @@ def _report_text(report: Report, registry: str) -> str:
     ]
     verdict = "sound" if report.sound else "not sound"
     lines.append(
-        f"{registry}: {verdict}; {report.plugins} plugins, {report.versions} versions, {len(report.findings)} findings"
+        f"{registry}: {verdict}; {counted(report.plugins, 'plugin')}, "
+        f"{counted(report.versions, 'version')}, {counted(len(report.findings), 'finding')}"
     )
     return "\n".join(clean(line) for line in lines)
 

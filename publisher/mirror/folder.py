@@ -14,9 +14,8 @@ from registry_client.errors import ConfigError, PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
-
-    from filelock import AcquireReturnProxy
 
     from publisher.mirror.kinds import Kind
     from publisher.mirror.place import Hold
@@ -78,7 +77,7 @@ class Folder:
         with held:
             yield _Held()
 
-    def _acquire(self, lock: Path) -> AcquireReturnProxy:
+    def _acquire(self, lock: Path) -> AbstractContextManager[object]:
         from filelock import FileLock, Timeout  # noqa: PLC0415
 
         try:

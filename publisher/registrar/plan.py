@@ -58,7 +58,7 @@ class Plan:
 
     Attributes:
         outcomes: what became of each submission.
-        quarantines: what was quarantined or lifted on order, a line for each.
+        quarantines: what was quarantined or lifted, on order or because of a signature, a line for each.
         notes: orders that were passed over, and why.
     """
 
@@ -87,10 +87,10 @@ def run_plan(inputs: Inputs, state: State, submissions: Iterable[Submission]) ->
     # After what came in, so that an index made from scratch can be told its quarantines in the same run.
     quarantines, notes = carry_out(inputs.orders, state, inputs.now)
     _repair(inputs, state)
-    verify_rows(inputs, state)
+    verified = verify_rows(inputs, state)
     _write_releases(inputs, state)
     _guard(state, inputs.allow_loss)
-    return Plan(tuple(outcomes), tuple(quarantines), tuple(notes))
+    return Plan(tuple(outcomes), (*quarantines, *verified), tuple(notes))
 
 
 def submission_order(submission: Submission) -> tuple[str, object, bool, str]:

@@ -123,7 +123,7 @@ def _together(runs: Sequence[Run]) -> Run:
     return replace(
         runs[-1],
         outcomes=tuple(outcome for run in runs for outcome in run.outcomes),
-        quarantines=first.quarantines,
+        quarantines=tuple(dict.fromkeys(line for run in runs for line in run.quarantines)),
         notes=tuple(dict.fromkeys([*first.notes, *told])),
     )
 

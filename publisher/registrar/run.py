@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from publisher.authority import load_authority
+from publisher.registrar.basis import parse_basis
 from publisher.registrar.gate import check_candidate
+from publisher.registrar.listing import Listing
 from publisher.registrar.online import days_of, drop_unverified
 from publisher.registrar.plan import Inputs, run_plan
 from publisher.registrar.quarantine import NO_ORDERS, Orders
@@ -18,7 +21,10 @@ from publisher.registrar.submission import Outcome, Result
 from publisher.registrar.write import write_index
 from publisher.tree import Overlay
 from publisher.tuf_repository import TufRepository
+from registry_client.catalogue import CATALOGUE_PATH
+from registry_client.cli.text import counted
 from registry_client.errors import ConfigError
+from registry_client.models.base import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -79,8 +85,10 @@ class Run:
         outcomes: what became of each submission.
         changes: files to write (bytes) and to delete (None), by path.
         versions: how many versions the index holds.
-        quarantines: what was quarantined or lifted on order, a line for each.
+        quarantines: what was quarantined or lifted, on order or because of a signature, a line for each.
         notes: orders that were passed over, and why.
+        waiting: plugins whose line in registry.json waits.
+        waits_until: up to when at most; None where none does.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -88,11 +96,23 @@ class Run:
     versions: int
     quarantines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    waits_until: datetime | None = None
 
     @property
     def refused(self) -> list[Outcome]:
         """The submissions that were refused."""
         return [outcome for outcome in self.outcomes if outcome.result is Result.REFUSED]
+
+    @property
+    def waits(self) -> str:
+        """What waits to be shown in the catalogue, and up to when, in one line; empty where nothing does."""
+        if self.waits_until is None:
+            return ""
+        return (
+            f"registry.json shows {counted(len(self.waiting), 'plugin')} as before; what was added waits until "
+            f"{self.waits_until:%Y-%m-%d %H:%M} UTC (catalogueMinutes)"
+        )
 
     def summary(self) -> str:
         """One line for a commit message or a person."""
@@ -122,6 +142,8 @@ class Run:
             "versions": self.versions,
             "quarantines": list(self.quarantines),
             "notes": list(self.notes),
+            "waiting": list(self.waiting),
+            "waitsUntil": format_time(self.waits_until) if self.waits_until else None,
         }
 
 
@@ -165,7 +187,18 @@ def _register(tree: Tree, submissions: Iterable[Submission], options: Options, n
         check_candidate(
             overlay, options.pinned_root, state.changed, now, allow_dev_keys=options.allow_dev_keys
         )
-    return Run(plan.outcomes, overlay.changes, state.totals.versions, plan.quarantines, plan.notes)
+    run = Run(plan.outcomes, overlay.changes, state.totals.versions, plan.quarantines, plan.notes)
+    return _with_waiting(run, overlay, repository, authority)
+
+
+def _with_waiting(run: Run, tree: Tree, repository: TufRepository, authority: Authority) -> Run:
+    """The run, with what now waits to be shown in the catalogue."""
+    basis = parse_basis(repository.open("registrar").signed.unrecognized_fields)
+    data = tree.read(CATALOGUE_PATH)
+    if basis is None or not basis.waiting or data is None:
+        return run
+    until = Listing(data).updated + timedelta(minutes=authority.policy.catalogue_minutes)
+    return replace(run, waiting=basis.waiting, waits_until=until)
 
 
 def _check_key(authority: Authority, signers: Sequence[Signer]) -> None:

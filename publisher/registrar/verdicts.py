@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from publisher.markdown import one_line
 from publisher.workers import chunked, run_in_order
 from registry_client.digest import Digest
 from registry_client.errors import RegistryError
@@ -38,6 +39,7 @@ CHUNK = 200
 CHUNK_BYTES = 4_000_000
 NOBODY = "no publisher may publish this plugin any more"
 _LONGEST = 500
+_MOST_TOLD = 100
 
 
 class Subject(NamedTuple):
@@ -174,8 +176,9 @@ def in_chunks(subjects: Iterable[Subject]) -> Iterator[list[Subject]]:
     return chunked(subjects, CHUNK, lambda item: len(item.manifest) + len(item.line), CHUNK_BYTES)
 
 
-def verify_rows(inputs: Inputs, state: State) -> None:
-    """Quarantine versions whose documents do not verify any more; lift it when they do again."""
+def verify_rows(inputs: Inputs, state: State) -> list[str]:
+    """Quarantine versions whose documents do not verify any more; lift it when they do again. Gives a line for each."""
+    told: list[str] = []
     ids = state.concerned()
     rows = (row for plugin_id in ids for row in state.sorted_rows(plugin_id) if "removed" not in row.raw)
     for row, verdict in _verdicts(inputs, rows):
@@ -183,11 +186,19 @@ def verify_rows(inputs: Inputs, state: State) -> None:
         reason, old = verdict.reason, row.raw.get("quarantined")
         if reason and (old is None or (old["cause"] == "signature" and old["reason"] != reason)):
             since = old["since"] if old else format_time(inputs.now)
+            if old is None:
+                told.append(
+                    f"{row.raw['id']} {row.raw['version']}: quarantined (signature): {one_line(reason)}"
+                )
             state.put(row.replaced(quarantined={"cause": "signature", "reason": reason, "since": since}))
         elif not reason:
             lifted = old is not None and old["cause"] == "signature"
+            if lifted:
+                told.append(f"{row.raw['id']} {row.raw['version']}: verifies again, quarantine lifted")
             if lifted or row.raw["publisher"] != verdict.publisher:  # of most rows nothing is made anew
                 state.put(row.replaced(publisher=verdict.publisher, quarantined=None if lifted else old))
+    more = len(told) - _MOST_TOLD
+    return told if more <= 0 else [*told[:_MOST_TOLD], f"…and {more} more"]
 
 
 def _verdicts(inputs: Inputs, rows: Iterable[Row]) -> Iterator[tuple[Row, Verdict]]:

@@ -21,6 +21,7 @@ from publisher.schemas import validate_against
 from publisher.source import merge, model_problems
 from publisher.tree import Overlay
 from publisher.tuf_repository import STAGING, latest_version, read_metadata, staged_version
+from registry_client.cli.text import counted
 from registry_client.digest import Digest
 from registry_client.errors import DocumentError, RegistryError
 from registry_client.jsontext import parse_json
@@ -261,7 +262,7 @@ def _consequences(review: Review, tree: Tree, before: Authority, after: Authorit
         review.notes.append(f"Usable again would be {names}{more}.")
     if len(lost) > tolerated_loss(len(state.usable())):
         review.notes.append(
-            f"The registrar takes the loss of {len(lost)} versions only when told: "
+            f"The registrar takes the loss of {counted(len(lost), 'version')} only when told: "
             f"'publisher registry register --allow-loss {len(lost)}'."
         )
 

@@ -16,6 +16,7 @@ from publisher.registrar.sharding import Ref, join_shards
 from publisher.tuf_repository import BASIS, latest_version, metadata_path, read_metadata
 from publisher.watch.findings import REGISTER, Finding, Level, error
 from registry_client.catalogue import CATALOGUE_PATH
+from registry_client.cli.text import counted
 from registry_client.errors import RegistryError
 from registry_client.layout import plain_file, plain_path
 from registry_client.shards import shard_path
@@ -100,7 +101,7 @@ def _catalogue(tree: Overlay, authority: Authority, state: State, now: datetime)
         yield error(CATALOGUE_PATH, _FOLLOWS, REGISTER)
     elif shown.waiting and late >= timedelta(0):
         level = Level.WARNING if late < CATCHES_UP else Level.ERROR
-        message = f"{len(shown.waiting)} lines have waited for longer than the policy allows"
+        message = f"{counted(len(shown.waiting), 'line')} waited for longer than the policy allows"
         yield Finding(level, CATALOGUE_PATH, message, REGISTER)
     if shown.data == held and state.basis is not None and state.basis.waiting != shown.waiting:
         yield _of_metadata(tree, "names other plugins as waiting than do wait")

@@ -9,6 +9,7 @@ from publisher.github.notices import Notice
 from publisher.markdown import Markdown, code, escape, table
 from publisher.watch.expiry import Level
 from publisher.watch.findings import Level as Severity
+from registry_client.cli.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,10 +108,11 @@ def register_summary(run: Run) -> str:
         for o in order[:_MOST_ROWS]
     ]
     more = len(run.outcomes) - len(rows)
-    parts = [f"### {escape(run.summary())}\n\n{run.versions} versions in the index\n"]
+    parts = [f"### {escape(run.summary())}\n\n{counted(run.versions, 'version')} in the index\n"]
     parts += [table(("version", "result", "why", "way out"), rows)] if rows else []
     parts += [f"…and {more} more\n"] if more > 0 else []
-    parts += [f"- {escape(line)}" for line in (*run.quarantines, *run.notes)]
+    waits = [run.waits] if run.waits else []
+    parts += [f"- {escape(line)}" for line in (*run.quarantines, *run.notes, *waits)]
     return "\n".join(parts)
 
 
@@ -121,8 +123,8 @@ def audit_summary(report: Report, name: str) -> str:
     """For a job summary."""
     verdict = "sound" if report.sound else "**not sound**"
     head = (
-        f"### Audit of {escape(name)}\n\n{verdict}; {report.plugins} plugins, {report.versions} versions, "
-        f"{len(report.findings)} findings\n"
+        f"### Audit of {escape(name)}\n\n{verdict}; {counted(report.plugins, 'plugin')}, "
+        f"{counted(report.versions, 'version')}, {counted(len(report.findings), 'finding')}\n"
     )
     return f"{head}\n{_findings(report.findings)}\n" if report.findings else f"{head}\n"
 
@@ -139,7 +141,8 @@ def audit_notice(report: Report, watched: Sequence[Finding], name: str) -> Notic
     shown = [f for f in report.findings if f.level is Severity.ERROR or f in named]
     title = "The audit found something to look at" if report.sound else "The audit found something wrong"
     body = (
-        f"The scheduled audit of {escape(name)} looked at {report.plugins} plugins with {report.versions} versions.\n\n"
+        f"The scheduled audit of {escape(name)} looked at {counted(report.plugins, 'plugin')} with "
+        f"{counted(report.versions, 'version')}.\n\n"
         f"{_findings(shown) if shown else 'Nothing is wrong.'}\n\n"
         "Versions whose artifacts changed or vanished are kept from hosts by "
         "`publisher registry register … --quarantine FILE`, and come back with `--lift ID@VERSION`. "

@@ -102,7 +102,7 @@ class State:
             ConfigError: there is no plugins.toml, or it cannot be read. DocumentError: it breaks its rules.
         """
         path = self.project_path()
-        self._refuse_options()
+        self._refuse_options(path)
         if path is None:
             raise ConfigError(
                 "there is no plugins.toml here or in a folder above",
@@ -114,7 +114,7 @@ class State:
             path, self.access(offline=offline), environment=env.process_variables(), progress=progress
         )
 
-    def _refuse_options(self) -> None:
+    def _refuse_options(self, path: Path | None) -> None:
         """What plugins.toml states is not overridden in passing: the lock would answer something else than the file.
 
         Raises:
@@ -131,8 +131,8 @@ class State:
         for option, value in given.items():
             if value:
                 raise ConfigError(
-                    f"{option}: says nothing to a project, whose plugins.toml states it",
-                    hint="Change plugins.toml, and leave the option out.",
+                    f"{option}: cannot be given for a project: what {path or 'its plugins.toml'} says counts",
+                    hint="Leave the option out, or change that file. For another registry, leave the project's folder.",
                 )
 
     def access(self, *, offline: bool = False) -> Access:
