@@ -17,7 +17,6 @@ from support.httpd import EVERY_PATH, Fault, FaultServer
 from support.world import World
 
 from registry_client.digest import Digest
-from registry_client.downloads import Received
 from registry_client.errors import DigestError, FetchError, InstallError, NotFetchedError
 from registry_client.hosts import Hosts
 from registry_client.http import Transport
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from _typeshed import ReadableBuffer
+
+    from registry_client.downloads import Received
 
 COUNT = 12
 SIZE = 100_000

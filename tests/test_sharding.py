@@ -111,7 +111,7 @@ def test_from_shard_to_directory_and_back() -> None:
     top = bits_of(IDS[0], TOP_BITS)
     own = [i for i in IDS if bits_of(i, TOP_BITS) == top]
     crowd = max(({i for i in IDS if bits_of(i, TOP_BITS) == bits_of(j, TOP_BITS)} for j in IDS), key=len)
-    large, little = dict.fromkeys(crowd, [200]), dict.fromkeys(crowd, [0])
+    large, little = {i: [200] for i in crowd}, {i: [0] for i in crowd}
     assert own
     files = join_shards(_texts(large))
     assert any(len(bits) > TOP_BITS for bits in files)
@@ -123,7 +123,7 @@ def test_from_shard_to_directory_and_back() -> None:
 def test_what_shares_all_bits_stays_together() -> None:
     """Shards of 20 bits are not split any more, however large they are."""
     same = next(own for i in IDS if len(own := [j for j in IDS if bits_of(j) == bits_of(i)]) > 1)
-    files = join_shards(_texts(dict.fromkeys(same, [500])))
+    files = join_shards(_texts({i: [500] for i in same}))
     assert {len(bits) for bits in files} == {TOP_BITS, MAX_BITS}
     assert len(files[bits_of(same[0])]) > SMALL
 
@@ -131,7 +131,7 @@ def test_what_shares_all_bits_stays_together() -> None:
 def test_a_directory_is_what_clients_read() -> None:
     """The client's own reading takes it, and finds each plugin by it."""
     crowd = max(([i for i in IDS if bits_of(i, TOP_BITS) == bits_of(j, TOP_BITS)] for j in IDS), key=len)
-    files = join_shards(_texts(dict.fromkeys(crowd, [200])))
+    files = join_shards(_texts({i: [200] for i in crowd}))
     top = bits_of(crowd[0], TOP_BITS)
     node = read_node(files[top], shard_path(top))
     assert not isinstance(node, list)
@@ -144,7 +144,7 @@ def test_a_directory_is_what_clients_read() -> None:
 
 def test_only_what_is_concerned_is_read() -> None:
     """One changed plugin: its shard, its directory, and no other, as long as nothing is merged."""
-    files = join_shards(_texts(dict.fromkeys(IDS, [200])))
+    files = join_shards(_texts({i: [200] for i in IDS}))
     signed = Signed(files)
     plugin_id = IDS[3]
     signed.updated({**_texts({plugin_id: [200, 10]})})
