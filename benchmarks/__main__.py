@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     names = [*(step.name for step in STEPS), INSTALLER]
     parser.add_argument("--plugins", type=int, nargs="+", default=list(SIZES), help="sizes of the registries")
-    parser.add_argument("--repeat", type=int, default=5, help="how often each thing is measured")
+    parser.add_argument("--repeat", type=int, default=3, help="how often each thing is measured")
     parser.add_argument("--only", nargs="+", default=[], choices=names, metavar="STEP", help=", ".join(names))
     parser.add_argument("--json", type=Path, default=LATEST, metavar="FILE", help="where the results go")
     parser.add_argument(
