@@ -70,6 +70,11 @@ def apply_plan(ctx: Context, plan: Plan, how: How | None = None) -> Plan:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (only where something changes)
 
     placed = [c for c in plan.changes if c.action in PLACES and c.after is not None]
+    if not how.offline:
+        after = [
+            change.after for change in placed if change.after is not None and change.after.payload_digest
+        ]
+        ctx.registries.ask_ahead([(own.source.registry, own.id) for own in after if own.source.registry])
     with ThreadPoolExecutor(_PARALLEL) as pool:
         found = pool.map(lambda change: _manifest(ctx, change.after, how), placed)
         manifests = {change.id: manifest for change, manifest in zip(placed, found, strict=True)}

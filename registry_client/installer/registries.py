@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -129,16 +130,18 @@ class Registries:
         missing = sorted(
             {key for key in wanted if key not in self._known}, key=lambda k: (k[0], bits_of(k[1]))
         )
-        for name in {name for name, _ in missing}:
-            try:
-                self.client(name).reader.ask_ahead(plugin_id for own, plugin_id in missing if own == name)
-            except RegistryError:
-                continue  # raised again where it is asked for
+        self.ask_ahead(missing)
         if len(missing) < 2:  # noqa: PLR2004  (one needs no threads)
             return
         with ThreadPoolExecutor(_PARALLEL) as pool:
             for key, found in zip(missing, pool.map(self._look, missing), strict=True):
                 self._known[key] = found
+
+    def ask_ahead(self, wanted: Collection[tuple[str, str]]) -> None:
+        """Begin to fetch what the versions of these plugins will need, each of its registry. What fails is raised when it is asked for."""
+        for name in {name for name, _ in wanted}:
+            with contextlib.suppress(RegistryError):
+                self.client(name).reader.ask_ahead(plugin_id for own, plugin_id in wanted if own == name)
 
     def versions(self, registry: str, plugin_id: str) -> Sequence[VersionInfo]:
         """All versions of a plugin, as they stand now.
