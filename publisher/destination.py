@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from publisher.folders import folder_in
-from publisher.git import Git, GitTree, Remote, is_bare_repository, scratch_repository
+from publisher.git import Git, Remote, is_bare_repository, scratch_repository
+from publisher.git_tree import GitTree
 from publisher.github.names import is_repository_name, repository_at
 from publisher.offer import Destination, Offer, Submitted, Verdict, dropped, taken
 from publisher.registrar.remote import PUBLISH, publish_ref, read_refs

@@ -26,7 +26,6 @@ from publisher.git_text import (
     parse_push,
     without_secrets,
 )
-from publisher.git_tree import GitTree
 from registry_client.digest import Digest
 from registry_client.errors import GitError
 
@@ -356,7 +355,6 @@ __all__ = [
     "TOKEN_VARIABLE",
     "Entry",
     "Git",
-    "GitTree",
     "PushResult",
     "Remote",
     "is_bare_repository",

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from publisher.git import Git, GitTree, Remote, scratch_repository
+from publisher.git import Git, Remote, scratch_repository
+from publisher.git_tree import GitTree
 from registry_client.errors import GitError, RegistrarError
 
 if TYPE_CHECKING:

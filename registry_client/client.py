@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from registry_client.catalogue import CatalogueEntry
     from registry_client.credentials import Credentials
     from registry_client.digest import Digest
-    from registry_client.hosts import Fetcher
+    from registry_client.fetcher import Fetcher
     from registry_client.models.blocks import Block
     from registry_client.resolve import Choice, Host, Update, VersionInfo
     from registry_client.signed import VerifiedManifest

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from registry_client.deadline import Part
-    from registry_client.hosts import Fetcher
+    from registry_client.fetcher import Fetcher
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from registry_client.deadline import Deadline, Part
 from registry_client.digest import Digest, verify_digest
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from registry_client.credentials import Credentials
-    from registry_client.http import Body, Usage
+    from registry_client.fetcher import Fetcher
 
 T = TypeVar("T")
 PATIENCE: Final = 5.0
@@ -31,27 +31,6 @@ _SLUGGISH: Final = 3.0
 """Seconds after which an attempt that succeeded still speaks for asking another host first."""
 _PAUSE = 0.2
 _LATELY = 1.0
-
-
-class Fetcher(Protocol):
-    """Reaches a host; `registry_client.http.Transport` is the one for the network."""
-
-    usage: Usage
-
-    def get(self, url: str, *, limit: int, deadline: Deadline, etag: str | None = None) -> Body:
-        """A small body, bounded."""
-
-    def get_into(
-        self,
-        url: str,
-        sink: Callable[[bytes], object],
-        *,
-        limit: int,
-        deadline: Deadline,
-        offset: int = 0,
-        begin: Callable[[int], object] | None = None,
-    ) -> None:
-        """A large body, piece by piece; from `offset` on, if `begin` is told so before the first piece."""
 
 
 class AllHostsFailedError(Exception):

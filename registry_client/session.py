@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from registry_client.credentials import Credentials
     from registry_client.deadline import Part
     from registry_client.downloads import Received
+    from registry_client.fetcher import Fetcher
     from registry_client.health import Health
-    from registry_client.hosts import Fetcher
     from registry_client.http import Body
     from registry_client.trust import TargetRef, Trust, TrustedView
 

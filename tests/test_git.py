@@ -17,7 +17,8 @@ from support.githttp import GitHost, git_host
 from support.world import World, git, push_to_bare
 
 from publisher.destination import open_destination
-from publisher.git import Git, GitTree, Remote, scratch_repository
+from publisher.git import Git, Remote, scratch_repository
+from publisher.git_tree import GitTree
 from publisher.registrar.remote import register_remote
 from publisher.registrar.submission import Result
 from registry_client.digest import Digest

@@ -12,7 +12,8 @@ from support.githttp import git_host
 from support.world import START, World, git, push_to_bare
 
 from publisher.destination import open_destination
-from publisher.git import Git, GitTree, Remote, scratch_repository
+from publisher.git import Git, Remote, scratch_repository
+from publisher.git_tree import GitTree
 from publisher.main_branch import open_main, read_in_any_case
 from publisher.registrar.gather import Pause, gather
 from publisher.registrar.remote import register_remote, wait_for_more

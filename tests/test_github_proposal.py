@@ -22,7 +22,8 @@ from support.world import World, git, push_to_bare
 
 from publisher.cli.main import main
 from publisher.destination import open_destination
-from publisher.git import Git, GitTree, Remote
+from publisher.git import Git, Remote
+from publisher.git_tree import GitTree
 from publisher.github.api import Api
 from publisher.github.proposal import GitHubProposal, says_the_same
 from publisher.github.proposal_body import LONGEST_BODY, Registry, build_body, merge_body, previous_manifest

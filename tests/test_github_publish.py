@@ -21,8 +21,9 @@ from support.world import World, git, push_to_bare
 
 from publisher.destination import RemoteRegistry, WorkTree, open_destination
 from publisher.documents import sign_document
-from publisher.git import Git, GitTree, Remote
+from publisher.git import Git, Remote
 from publisher.git_objects import tree_id
+from publisher.git_tree import GitTree
 from publisher.github.api import Api
 from publisher.github.destination import GitHubRegistry
 from publisher.github.git_data import (

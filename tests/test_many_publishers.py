@@ -24,7 +24,8 @@ from support.github.server import github_double
 from support.world import World, git, push_to_bare
 
 from publisher.authority import load_authority
-from publisher.git import Git, GitTree
+from publisher.git import Git
+from publisher.git_tree import GitTree
 from publisher.registrar.state import load_state, read_rows
 from publisher.tree import MemoryTree
 from publisher.watch.audit import audit

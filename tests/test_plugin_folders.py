@@ -13,7 +13,8 @@ from support.world import World, commit_all, git, push_to_bare
 
 from publisher.destination import WorkTree, open_destination
 from publisher.folders import folder_in
-from publisher.git import Git, GitTree, Remote
+from publisher.git import Git, Remote
+from publisher.git_tree import GitTree
 from publisher.github.api import Api
 from publisher.github.proposal import GitHubProposal
 from publisher.maintain.policy import published_versions, signed_by

@@ -14,7 +14,8 @@ from support.documents import ed25519, keyid, keys_of
 from support.world import START, World, git, push_to_bare
 
 from publisher.cli.main import main
-from publisher.git import Git, GitTree
+from publisher.git import Git
+from publisher.git_tree import GitTree
 from publisher.registrar.quarantine import (
     FILE_LIMIT,
     MAX_MARKS,

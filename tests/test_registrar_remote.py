@@ -22,7 +22,8 @@ from support.world import World, git, push_to_bare
 
 from publisher.cli.main import main
 from publisher.destination import open_destination
-from publisher.git import Git, GitTree, Remote
+from publisher.git import Git, Remote
+from publisher.git_tree import GitTree
 from publisher.registrar import admit
 from publisher.registrar import remote as remote_module
 from publisher.registrar.remote import register_remote

@@ -17,7 +17,8 @@ from support.world import commit_all, git
 from tuf.api.metadata import Metadata, Targets
 
 from publisher.cli.main import main
-from publisher.git import Git, GitTree, Remote
+from publisher.git import Git, Remote
+from publisher.git_tree import GitTree
 from publisher.maintain.desk import Desk
 from publisher.maintain.renew import due, renew_remote
 from publisher.tree import DirTree, MemoryTree, write_changes

@@ -15,7 +15,7 @@ from support.world import World
 from publisher.authority import load_authority
 from publisher.cli.main import main
 from publisher.registrar import verdicts
-from publisher.registrar.plan import Inputs
+from publisher.registrar.inputs import Inputs, Verdict
 from publisher.registrar.run import no_recovery
 from publisher.registrar.state import load_state
 from publisher.registrar.verdicts import (
@@ -23,7 +23,6 @@ from publisher.registrar.verdicts import (
     Judging,
     Keyring,
     Subject,
-    Verdict,
     in_chunks,
     judge,
     subject_of,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from publisher.authority import load_authority, pinned_root
-from publisher.git import GitTree
+from publisher.git_tree import GitTree
 from publisher.importer.check import Registry
 from publisher.importer.poll import Edges, Importer
 from publisher.main_branch import open_main

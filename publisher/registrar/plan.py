@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from publisher.registrar.admit import admit
-from publisher.registrar.quarantine import NO_ORDERS, Orders, carry_out
+from publisher.registrar.quarantine import carry_out
 from publisher.registrar.submission import Context, Outcome, Result, Submission
 from publisher.registrar.verdicts import verify_rows
 from registry_client.digest import Digest
@@ -16,40 +16,13 @@ from registry_client.names import parse_version
 from registry_client.signed import parse_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
+    from collections.abc import Iterable
 
-    from publisher.authority import Authority
+    from publisher.registrar.inputs import Inputs
     from publisher.registrar.state import Row, State
-    from publisher.registrar.verdicts import Verdict
     from publisher.tree import Overlay
 
 _TOLERATED_SHARE = 0.05
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What the registrar decides from.
-
-    Attributes:
-        tree: main, with the changes of this run on top.
-        authority: the maintainers' statements.
-        now: the time, UTC.
-        recover: finds lost bytes by path and digest, in Git history say; None where they are not to be had.
-        allow_loss: how many versions may become unusable in this run; None for max(1, 5 %).
-        orders: versions to quarantine, and quarantines to lift.
-        jobs: how many processes verify; 0 for one on each core.
-        known: verdicts that are known already, by the text of the index line.
-    """
-
-    tree: Overlay
-    authority: Authority
-    now: datetime
-    recover: Callable[[str, Digest], bytes | None]
-    allow_loss: int | None = None
-    orders: Orders = NO_ORDERS
-    jobs: int = 1
-    known: Mapping[str, Verdict] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -194,4 +167,4 @@ def _guard(state: State, allowed: int | None) -> None:
         )
 
 
-__all__ = ["Inputs", "Outcome", "Plan", "Result", "Submission", "run_plan"]
+__all__ = ["Outcome", "Plan", "Result", "Submission", "run_plan"]

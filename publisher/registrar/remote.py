@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from publisher.git import Git, GitTree, Remote
+    from publisher.git import Git, Remote
+    from publisher.git_tree import GitTree
     from publisher.main_branch import Main
     from publisher.tree import Tree
     from registry_client.digest import Digest

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from publisher.authority import load_authority
 from publisher.registrar.basis import parse_basis
 from publisher.registrar.gate import check_candidate
+from publisher.registrar.inputs import Inputs
 from publisher.registrar.listing import Listing
 from publisher.registrar.online import days_of, drop_unverified
-from publisher.registrar.plan import Inputs, run_plan
+from publisher.registrar.plan import run_plan
 from publisher.registrar.quarantine import NO_ORDERS, Orders
 from publisher.registrar.scope import find_scope
 from publisher.registrar.state import load_state

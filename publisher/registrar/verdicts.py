@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from publisher.markdown import one_line
+from publisher.registrar.inputs import Verdict
 from publisher.workers import chunked, run_in_order
 from registry_client.digest import Digest
 from registry_client.errors import RegistryError
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from publisher.authority import Authority
-    from publisher.registrar.plan import Inputs
+    from publisher.registrar.inputs import Inputs
     from publisher.registrar.state import Row, State
     from registry_client.models import Manifest, Release
 
@@ -56,20 +57,6 @@ class Subject(NamedTuple):
     manifest: bytes
     line: str
     publisher: str
-
-
-class Verdict(NamedTuple):
-    """Whether a version's documents verify.
-
-    Attributes:
-        reason: why they do not; empty if they do.
-        publisher: whose keys they verify with; empty if they do not.
-        artifacts: path and digest of those that its verified manifest keeps in the registry.
-    """
-
-    reason: str
-    publisher: str
-    artifacts: tuple[tuple[str, Digest], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -230,4 +217,4 @@ def _repair_artifacts(inputs: Inputs, verdict: Verdict) -> None:
             inputs.tree.write(path, original)
 
 
-__all__ = ["Judged", "Judging", "Keyring", "Subject", "Verdict", "judge", "subject_of", "verify_rows"]
+__all__ = ["Judged", "Judging", "Keyring", "Subject", "judge", "subject_of", "verify_rows"]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from publisher.authority import Authority, load_authority
 from publisher.maintain.desk import Desk
+from publisher.registrar.inputs import Inputs
 from publisher.registrar.online import drop_unverified
-from publisher.registrar.plan import Inputs, tolerated_loss
+from publisher.registrar.plan import tolerated_loss
 from publisher.registrar.run import no_recovery
 from publisher.registrar.state import State, load_state
 from publisher.registrar.submission import broken

@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from publisher.authority import pinned_root
-from publisher.git import Git, GitTree, Remote, scratch_repository
+from publisher.git import Git, Remote, scratch_repository
 from publisher.git_objects import PLAIN_FILE
+from publisher.git_tree import GitTree
 from publisher.main_branch import read_in_any_case
 from publisher.review.judge import judge
 from publisher.review.paths import JUDGED, Base, Change, Problem, is_readable, place_of

@@ -9,8 +9,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from publisher.registrar.catalogue import Showing
+from publisher.registrar.inputs import Inputs
 from publisher.registrar.listing import Listing
-from publisher.registrar.plan import Inputs, run_plan
+from publisher.registrar.plan import run_plan
 from publisher.registrar.run import no_recovery
 from publisher.registrar.sharding import Ref, join_shards
 from publisher.tuf_repository import BASIS, latest_version, metadata_path, read_metadata
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from publisher.authority import Authority
+    from publisher.registrar.inputs import Verdict
     from publisher.registrar.state import State
-    from publisher.registrar.verdicts import Verdict
     from publisher.tree import Overlay
 
 _FOLLOWS = "is not what follows from the signed documents"

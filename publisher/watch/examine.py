@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from publisher.check import check_parsed
-from publisher.registrar.verdicts import Judged, Verdict, judge
+from publisher.registrar.verdicts import Judged, judge
 from registry_client.errors import RegistryError
 from registry_client.models.base import validate
 from registry_client.models.index import IndexLine
@@ -18,6 +18,7 @@ from registry_client.models.index import IndexLine
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from publisher.registrar.inputs import Verdict
     from publisher.registrar.verdicts import Keyring, Subject
 
 COPIED = ("id", "version", "initialStatus", "requires")

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from publisher.authority import Authority
+    from publisher.registrar.inputs import Verdict
     from publisher.registrar.state import Row, State
-    from publisher.registrar.verdicts import Subject, Verdict
+    from publisher.registrar.verdicts import Subject
     from publisher.tree import Overlay
 
 _RESTORES = "'publisher registry register' restores it from Git history."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from registry_client.client import RegistryClient
     from registry_client.credentials import Credentials
-    from registry_client.hosts import Fetcher
+    from registry_client.fetcher import Fetcher
     from registry_client.installer.project.model import Project, RegistryConfig
     from registry_client.resolve import Host, VersionInfo
     from registry_client.store import Directories

@@ -13,7 +13,8 @@ from support.github.server import github_double
 from support.world import World, git, push_to_bare
 
 from publisher.cli.main import main
-from publisher.git import Git, GitTree, Remote
+from publisher.git import Git, Remote
+from publisher.git_tree import GitTree
 from publisher.github.api import Api
 from publisher.github.release_offer import ReleaseOffer
 from publisher.maintain import policy

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from registry_client.hosts import Fetcher
+    from registry_client.fetcher import Fetcher
 
 DONE, REFUSED, MET = 0, 10, 1
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
