@@ -187,13 +187,6 @@ def _all_shards(state: State) -> dict[str, bytes]:
     return join_shards({plugin_id: state.texts(plugin_id) for plugin_id in state.rows})
 
 
-def build_targets(tree: Overlay, state: State, authority: Authority, now: datetime) -> dict[str, bytes]:
-    """The registrar's targets, and the shards below directories, by path; also writes the plain files next to them."""
-    catalogue = derive(tree, state, authority, now).catalogue
-    shards = {shard_path(bits): data for bits, data in _all_shards(state).items()}
-    return {CATALOGUE_PATH: catalogue, **shards}
-
-
 def _check_sizes(derived: Derived) -> None:
     """Never write what no client would read.
 
